@@ -1,0 +1,51 @@
+"""What our own rules refuse. The docstring of an error is its message."""
+
+from __future__ import annotations
+
+
+class BotError(Exception):
+    """Our own rules do not allow this."""
+
+    def __init__(self, detail: str = "") -> None:
+        reason = (type(self).__doc__ or "").strip()
+        super().__init__(f"{reason} {detail}".strip())
+
+
+class BadSettings(BotError):
+    """The settings can't be used."""
+
+
+class BadContent(BotError):
+    """A file in data/ can't be used."""
+
+
+class TooLong(BotError):
+    """WhatsApp would refuse this message."""
+
+
+class UnknownConversation(BotError):
+    """There is no such conversation."""
+
+
+class NotAllowed(BotError):
+    """The conversation can't make this move now."""
+
+
+class AlreadyTaken(BotError):
+    """Another agent took this conversation first."""
+
+    def __init__(self, detail: str = "", *, holder_name: str = "") -> None:
+        super().__init__(detail)
+        self.holder_name = holder_name
+
+
+class NotYours(BotError):
+    """Only the agent who holds this conversation can do that."""
+
+
+class WindowClosed(BotError):
+    """The contact last wrote more than 24 hours ago; only a template may be sent."""
+
+
+class LeaseLost(BotError):
+    """Another process has taken this turn over."""

@@ -1,0 +1,37 @@
+"""Note that something about a conversation is new; read what is new after a cursor."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+import sqlalchemy as sa
+
+from bot.ledger.tables import changes
+from bot.ledger.transaction import Transaction
+from bot.vocabulary import Change
+
+
+@dataclass(frozen=True)
+class Noted:
+    """One change row."""
+
+    id: int
+    conversation_id: int
+    kind: Change
+
+
+def note(tx: Transaction, conversation_id: int, kind: Change, now: datetime) -> None:
+    """Say that something is new; whoever shows this conversation will hear of it once this commits."""
+    tx.execute(sa.insert(changes).values(conversation_id=conversation_id, kind=kind, at=now))
+
+
+def latest(tx: Transaction) -> int:
+    """Return the number of the newest change, 0 when there is none."""
+    return tx.execute(sa.select(sa.func.max(changes.c.id))).scalar() or 0
+
+
+def after(tx: Transaction, cursor: int, limit: int = 1000) -> list[Noted]:
+    """Return the changes behind the cursor, oldest first."""
+    rows = tx.execute(sa.select(changes).where(changes.c.id > cursor).order_by(changes.c.id).limit(limit))
+    return [Noted(row.id, row.conversation_id, row.kind) for row in rows]

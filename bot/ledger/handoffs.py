@@ -1,0 +1,146 @@
+"""Who holds a conversation: hand_off, take, requeue, give_back. The only writer of `holder`.
+
+Each verb is a compare-and-set that raises the epoch and leaves a change row. A take also raises `muted_at`: nothing
+the bot composed under an earlier epoch goes out after it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+
+from bot.conversation import after
+from bot.errors import AlreadyTaken, NotAllowed, NotYours, UnknownConversation
+from bot.ledger import changes, outbox
+from bot.ledger.tables import conversations, handoffs
+from bot.ledger.transaction import Transaction
+from bot.messages import Outbound
+from bot.vocabulary import Author, Change, Holder, Move, Reason
+
+
+@dataclass(frozen=True)
+class HandedOff:
+    """What a request for a person led to."""
+
+    handoff_id: int
+    merged: bool  # the contact was waiting already
+
+
+def hand_off(  # noqa: PLR0913  # the packet an agent will read
+    tx: Transaction,
+    key: str,
+    *,
+    reason: Reason,
+    wish: str,
+    slots: dict[str, Any],
+    words: Outbound | None,
+    now: datetime,
+    turn_id: int | None = None,
+) -> HandedOff:
+    """Ask for a person: bot → queue, with the packet, and tell the contact in the same transaction.
+
+    `words` are queued here and bound to no epoch, so that they arrive even when an agent takes within the same
+    second. The same turn asking twice is one request; a contact who waits already keeps their place.
+    """
+    row = _locked(tx, key)
+    if turn_id is not None:
+        done = tx.execute(sa.select(handoffs.c.id).where(handoffs.c.turn_id == turn_id)).scalar()
+        if done is not None:
+            return HandedOff(done, merged=False)
+    if row.holder is Holder.AGENT:
+        raise AlreadyTaken(f"(conversation {key})", holder_name=row.agent_name)
+    merged = row.holder is Holder.QUEUE
+    if merged:
+        handoff_id = int(tx.execute(sa.select(handoffs.c.id).where(_open(row.id))).scalar_one())
+    else:
+        _move(tx, row, Move.HAND_OFF, now)
+        handoff_id = _open_handoff(tx, row.id, reason, wish, slots, now, turn_id)
+    if words is not None:
+        outbox.queue(tx, row.id, words, author=Author.BOT, turn_id=turn_id, now=now)
+    return HandedOff(handoff_id, merged)
+
+
+def take(tx: Transaction, key: str, *, agent_id: int, agent_name: str, now: datetime) -> bool:
+    """Give the conversation to this agent; say whether that changed anything. A lost race is AlreadyTaken."""
+    row = _locked(tx, key)
+    if row.holder is Holder.AGENT:
+        if row.agent_id == agent_id:
+            return False
+        raise AlreadyTaken(f"({row.agent_name} has it)", holder_name=row.agent_name)
+    if row.holder is Holder.BOT:
+        _open_handoff(tx, row.id, Reason.STEPPED_IN, "", {}, now, None)
+    _move(tx, row, Move.TAKE, now, agent_id=agent_id, agent_name=agent_name, muted_at=row.epoch + 1)
+    tx.execute(sa.update(handoffs).where(_open(row.id)).values(taken_at=now, taken_by=agent_id))
+    return True
+
+
+def requeue(tx: Transaction, key: str, *, agent_id: int, now: datetime) -> None:
+    """Put the conversation back into the queue, for somebody else."""
+    row = require_held_by(tx, key, agent_id)
+    _move(tx, row, Move.REQUEUE, now, agent_id=None, agent_name="")
+    tx.execute(sa.update(handoffs).where(_open(row.id)).values(taken_at=None, taken_by=None))
+
+
+def give_back(tx: Transaction, key: str, *, agent_id: int, words: Outbound | None, now: datetime) -> None:
+    """Return the conversation to the bot, after one last word of the desk to the contact."""
+    row = require_held_by(tx, key, agent_id)
+    if words is not None:
+        outbox.queue(tx, row.id, words, author=Author.DESK, now=now)
+    _move(tx, row, Move.GIVE_BACK, now, agent_id=None, agent_name="")
+    tx.execute(sa.update(handoffs).where(_open(row.id)).values(closed_at=now))
+
+
+def require_held_by(tx: Transaction, key: str, agent_id: int) -> Any:
+    """Return the conversation's locked row; refuse anybody but the agent who holds it."""
+    row = _locked(tx, key)
+    if row.holder is not Holder.AGENT or row.agent_id != agent_id:
+        who = row.agent_name if row.holder is Holder.AGENT else f"the {row.holder.value}"
+        raise NotYours(f"({who} holds it now; press Take first)")
+    return row
+
+
+def is_waiting(tx: Transaction, key: str) -> bool:
+    """Say whether the contact waits for a person already."""
+    holder = tx.execute(sa.select(conversations.c.holder).where(conversations.c.key == key)).scalar()
+    return holder is Holder.QUEUE
+
+
+def _locked(tx: Transaction, key: str) -> Any:
+    row = tx.execute(sa.select(conversations).where(conversations.c.key == key).with_for_update()).first()
+    if row is None:
+        raise UnknownConversation(f"(key {key})")
+    return row
+
+
+def _open(conversation_id: int) -> Any:
+    return (handoffs.c.conversation_id == conversation_id) & handoffs.c.closed_at.is_(None)
+
+
+def _open_handoff(  # noqa: PLR0913
+    tx: Transaction, conversation_id: int, reason: Reason, wish: str, slots: dict[str, Any], now: datetime,
+    turn_id: int | None,
+) -> int:
+    result = tx.execute(
+        sa.insert(handoffs).values(
+            conversation_id=conversation_id, reason=reason, wish=wish, slots=slots, asked_at=now, turn_id=turn_id
+        )
+    )
+    return int(result.inserted_primary_key[0])
+
+
+def _move(tx: Transaction, row: Any, move: Move, now: datetime, **columns: Any) -> None:
+    """Make a move under the lock: new holder, next epoch, one change row."""
+    holder = after(move, row.holder)
+    if holder is None:
+        raise NotAllowed(f"({move.value} while the {row.holder.value} holds it)")
+    moved = tx.execute(
+        sa.update(conversations)
+        .where(conversations.c.id == row.id, conversations.c.epoch == row.epoch)
+        .values(holder=holder, epoch=row.epoch + 1, **columns)
+    )
+    if not moved.rowcount:
+        raise NotAllowed("(somebody moved it at the same moment)")
+    changes.note(tx, row.id, Change.MOVE, now)

@@ -1,0 +1,80 @@
+"""The engine and its two doors: Ledger.reading() and Ledger.writing()."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection as Transaction
+from sqlalchemy.engine import Engine
+from sqlalchemy.exc import SQLAlchemyError
+
+BUSY_TIMEOUT_MS = 15_000  # SQLite has one writer; the others wait this long for their turn
+
+
+class Ledger:
+    """One database, two doors. Nobody else opens connections; no transaction is open while others think."""
+
+    def __init__(self, url: str) -> None:
+        self.engine = _sqlite(url) if url.startswith("sqlite") else _postgresql(url)
+
+    @property
+    def is_sqlite(self) -> bool:
+        """Say which of the two databases this is."""
+        return bool(self.engine.dialect.name == "sqlite")
+
+    @contextmanager
+    def reading(self) -> Iterator[Transaction]:
+        """Look without touching."""
+        with self.engine.connect() as connection, connection.begin():
+            yield connection
+
+    @contextmanager
+    def writing(self) -> Iterator[Transaction]:
+        """Change rows; all of it or nothing."""
+        with self.engine.connect() as connection:
+            connection = connection.execution_options(baton_writes=True)
+            with connection.begin():
+                yield connection
+
+    def can_be_written(self) -> bool:
+        """Say whether a write would be kept now, without leaving a trace."""
+        try:
+            with self.engine.connect() as connection:
+                transaction = connection.execution_options(baton_writes=True).begin()
+                connection.execute(sa.text("UPDATE conversations SET epoch = epoch WHERE id = -1"))
+                transaction.rollback()
+        except SQLAlchemyError:
+            return False
+        return True
+
+    def close(self) -> None:
+        """Give every connection back."""
+        self.engine.dispose()
+
+
+def _sqlite(url: str) -> Engine:
+    path = Path(url.removeprefix("sqlite:///"))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    engine = sa.create_engine(url, future=True, connect_args={"timeout": BUSY_TIMEOUT_MS / 1000, "check_same_thread": False})
+
+    @sa.event.listens_for(engine, "connect")  # type: ignore[misc]
+    def on_connect(connection: Any, _record: Any) -> None:
+        connection.isolation_level = None  # we say BEGIN ourselves
+        for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", f"busy_timeout={BUSY_TIMEOUT_MS}"):
+            connection.execute(f"PRAGMA {pragma}")
+
+    @sa.event.listens_for(engine, "begin")  # type: ignore[misc]
+    def on_begin(connection: Any) -> None:
+        # A read that turns into a write fails at once on SQLite, whatever the timeout: writers say so first.
+        writes = connection.get_execution_options().get("baton_writes")
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+    return engine
+
+
+def _postgresql(url: str) -> Engine:
+    return sa.create_engine(url, future=True, pool_pre_ping=True, pool_size=10, max_overflow=20)

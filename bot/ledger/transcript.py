@@ -1,0 +1,208 @@
+"""Reading only: a conversation, the queue, what was said, what waits."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+
+from bot import messages as says
+from bot.errors import UnknownConversation
+from bot.ledger.tables import contacts, conversations, handoffs, messages
+from bot.ledger.transaction import Transaction
+from bot.vocabulary import Author, Holder, Reason, Status
+
+
+@dataclass(frozen=True)
+class ContactCard:
+    """Who we speak with."""
+
+    id: int
+    phone: str | None
+    name: str
+
+
+@dataclass(frozen=True)
+class Conversation:
+    """A conversation as lists and headers need it."""
+
+    id: int
+    key: str
+    holder: Holder
+    agent_id: int | None
+    agent_name: str
+    epoch: int
+    window_ends: datetime | None
+    last_message_at: datetime
+    contact: ContactCard
+    reason: Reason | None  # of the open handoff
+    wish: str
+    slots: dict[str, Any]
+    asked_at: datetime | None
+    taken_at: datetime | None
+    last_text: str
+    last_author: Author | None
+    last_type: str
+
+
+@dataclass(frozen=True)
+class Said:
+    """One message of either side."""
+
+    id: int
+    author: Author
+    type: str
+    text: str
+    content: says.Content
+    at: datetime
+    status: Status | None
+    error: str
+    intent: str | None
+    confidence: float | None
+    agent_name: str
+    wamid: str | None
+    reply_to: str | None
+
+
+def contact_of(tx: Transaction, key: str) -> ContactCard:
+    """Return the contact of a conversation."""
+    row = tx.execute(
+        sa.select(contacts)
+        .join(conversations, conversations.c.contact_id == contacts.c.id)
+        .where(conversations.c.key == key)
+    ).first()
+    if row is None:
+        raise UnknownConversation(f"(key {key})")
+    return ContactCard(row.id, row.phone, row.name)
+
+
+def conversation(tx: Transaction, key: str) -> Conversation:
+    """Return one conversation."""
+    found = _conversations(tx, conversations.c.key == key, limit=1)
+    if not found:
+        raise UnknownConversation(f"(key {key})")
+    return found[0]
+
+
+def conversation_by_id(tx: Transaction, conversation_id: int) -> Conversation:
+    """Return the conversation a change row speaks of."""
+    return _conversations(tx, conversations.c.id == conversation_id, limit=1)[0]
+
+
+def list_of(
+    tx: Transaction, holder: Holder | None = None, agent_id: int | None = None, limit: int = 200
+) -> list[Conversation]:
+    """Return conversations: the queue the longest waiting first, everything else the newest first."""
+    which = []
+    if holder is not None:
+        which.append(conversations.c.holder == holder)
+    if agent_id is not None:
+        which.append(conversations.c.agent_id == agent_id)
+    return _conversations(tx, *which, limit=limit, oldest_asked_first=holder is Holder.QUEUE)
+
+
+def _conversations(
+    tx: Transaction, *which: Any, limit: int, oldest_asked_first: bool = False
+) -> list[Conversation]:
+    newest = (
+        sa.select(sa.func.max(messages.c.id))
+        .where(messages.c.conversation_id == conversations.c.id)
+        .correlate(conversations)
+        .scalar_subquery()
+    )
+    last = messages.alias("last")
+    order = handoffs.c.asked_at if oldest_asked_first else conversations.c.last_message_at.desc()
+    rows = tx.execute(
+        sa.select(
+            conversations,
+            contacts.c.phone,
+            contacts.c.name,
+            handoffs.c.reason,
+            handoffs.c.wish,
+            handoffs.c.slots,
+            handoffs.c.asked_at,
+            handoffs.c.taken_at,
+            last.c.text.label("last_text"),
+            last.c.author.label("last_author"),
+            last.c.type.label("last_type"),
+        )
+        .join(contacts, contacts.c.id == conversations.c.contact_id)
+        .outerjoin(
+            handoffs, (handoffs.c.conversation_id == conversations.c.id) & handoffs.c.closed_at.is_(None)
+        )
+        .outerjoin(last, last.c.id == newest)
+        .where(*which)
+        .order_by(order, conversations.c.id)
+        .limit(limit)
+    )
+    return [
+        Conversation(
+            id=row.id,
+            key=row.key,
+            holder=row.holder,
+            agent_id=row.agent_id,
+            agent_name=row.agent_name,
+            epoch=row.epoch,
+            window_ends=row.window_ends,
+            last_message_at=row.last_message_at,
+            contact=ContactCard(row.contact_id, row.phone, row.name),
+            reason=row.reason,
+            wish=row.wish or "",
+            slots=row.slots or {},
+            asked_at=row.asked_at,
+            taken_at=row.taken_at,
+            last_text=row.last_text or "",
+            last_author=row.last_author,
+            last_type=row.last_type or "",
+        )
+        for row in rows
+    ]
+
+
+def messages_of(tx: Transaction, conversation_id: int, limit: int = 1000) -> list[Said]:
+    """Return the newest `limit` messages of a conversation, oldest first."""
+    rows = tx.execute(
+        sa.select(messages)
+        .where(messages.c.conversation_id == conversation_id)
+        .order_by(messages.c.id.desc())
+        .limit(limit)
+    ).all()
+    return [
+        Said(
+            id=row.id,
+            author=row.author,
+            type=row.type,
+            text=row.text,
+            content=says.from_json(row.content),
+            at=row.at,
+            status=row.status,
+            error=row.error,
+            intent=row.intent,
+            confidence=row.confidence,
+            agent_name=row.agent_name,
+            wamid=row.wamid,
+            reply_to=row.reply_to,
+        )
+        for row in reversed(rows)
+    ]
+
+
+def oldest_waiting_turn(tx: Transaction) -> datetime | None:
+    """Return since when the longest waiting message of a contact waits for the bot."""
+    found: datetime | None = tx.execute(sa.select(sa.func.min(messages.c.at)).where(messages.c.waiting)).scalar()
+    return found
+
+
+def oldest_unsent_message(tx: Transaction) -> datetime | None:
+    """Return since when the longest waiting message of ours waits to be sent."""
+    unsent = messages.c.status.in_((Status.QUEUED, Status.SENDING))
+    found: datetime | None = tx.execute(sa.select(sa.func.min(messages.c.at)).where(unsent)).scalar()
+    return found
+
+
+def count_by_holder(tx: Transaction) -> dict[Holder, int]:
+    """Return how many conversations each kind of holder has."""
+    rows = tx.execute(sa.select(conversations.c.holder, sa.func.count()).group_by(conversations.c.holder))
+    return dict.fromkeys(Holder, 0) | {row[0]: row[1] for row in rows}

@@ -1,0 +1,113 @@
+"""The words of the house, and which may follow which. Every one is in the README's glossary."""
+
+from __future__ import annotations
+
+from enum import Enum
+
+
+class Holder(str, Enum):
+    """Who may speak to the contact."""
+
+    BOT = "bot"
+    QUEUE = "queue"  # asked for a person; nobody has taken it yet
+    AGENT = "agent"
+
+
+class Move(str, Enum):
+    """The only ways a conversation changes its holder."""
+
+    HAND_OFF = "hand_off"
+    TAKE = "take"
+    REQUEUE = "requeue"
+    GIVE_BACK = "give_back"
+
+
+MOVES: dict[tuple[Move, Holder], Holder] = {
+    (Move.HAND_OFF, Holder.BOT): Holder.QUEUE,
+    (Move.TAKE, Holder.QUEUE): Holder.AGENT,
+    (Move.TAKE, Holder.BOT): Holder.AGENT,  # a person steps in unasked
+    (Move.REQUEUE, Holder.AGENT): Holder.QUEUE,
+    (Move.GIVE_BACK, Holder.AGENT): Holder.BOT,
+    (Move.GIVE_BACK, Holder.QUEUE): Holder.BOT,  # the contact changed their mind, or the desk closed
+}
+
+
+class Author(str, Enum):
+    """Who said a message."""
+
+    CONTACT = "contact"
+    BOT = "bot"
+    AGENT = "agent"
+    DESK = "desk"  # an automatic word of the desk: "Ann is with you now"
+
+
+class Status(str, Enum):
+    """How far an outbound message got."""
+
+    QUEUED = "queued"
+    SENDING = "sending"
+    SENT = "sent"
+    FAILED = "failed"
+    DELIVERED = "delivered"
+    READ = "read"
+    PLAYED = "played"
+    WITHDRAWN = "withdrawn"  # the bot composed it, but a person took over before it was sent
+
+
+RANK = {status: rank for rank, status in enumerate(Status)}
+
+
+def advance(current: Status, heard: Status) -> Status:
+    """Return the status after hearing a report; it only climbs, however late or often reports come."""
+    return heard if RANK[heard] > RANK[current] else current
+
+
+class TurnState(str, Enum):
+    """What became of a turn."""
+
+    RUNNING = "running"
+    ANSWERED = "answered"
+    SILENT = "silent"  # the bot found no words; it said so instead
+    MUTED = "muted"  # a person took over while the bot was thinking
+    LOST = "lost"  # it died twice; people have it now
+    LEFT = "left"  # it was never the bot's: a person held the conversation
+
+
+class UpdateState(str, Enum):
+    """What became of one update of a delivery."""
+
+    HANDLED = "handled"
+    REPEATED = "repeated"  # we knew it already
+    KEPT = "kept"  # nothing to do, but written down
+    FAILED = "failed"  # signed, yet unreadable; somebody must look
+
+
+class Change(str, Enum):
+    """What is new about a conversation."""
+
+    MESSAGE = "message"
+    STATUS = "status"
+    MOVE = "move"
+    NOTE = "note"
+
+
+class Reason(str, Enum):
+    """Why a conversation was handed off."""
+
+    ASKED = "asked"
+    NOT_UNDERSTOOD = "not_understood"
+    BACKOFFICE_DOWN = "backoffice_down"
+    SILENT = "silent"
+    LOST = "lost"
+    UNREADABLE = "unreadable"  # a photo, a voice note: the bot can't read it, a person can
+    STEPPED_IN = "stepped_in"  # nobody asked; an agent took it from the bot
+    REQUEUED = "requeued"  # an agent put it back for somebody else
+
+
+class Role(str, Enum):
+    """What an account may do at the desk."""
+
+    AGENT = "agent"
+    SUPERVISOR = "supervisor"
+    CONTENT = "content"
+    ADMIN = "admin"
