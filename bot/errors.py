@@ -49,3 +49,7 @@ class WindowClosed(BotError):
 
 class LeaseLost(BotError):
     """Another process has taken this turn over."""
+
+
+class TrainingFailed(BotError):
+    """The bot could not be trained."""

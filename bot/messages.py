@@ -7,7 +7,7 @@ content tools must refuse what the sender could never send.
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, fields
-from typing import Any, Union
+from typing import Any
 
 from bot.errors import TooLong
 
@@ -50,7 +50,10 @@ class Reply:
     def __post_init__(self) -> None:
         require(0 < len(self.id) <= ID_MAX, f"(the id {self.id!r} has 1 to {ID_MAX} characters)")
         require(bool(self.title.strip()), "(a reply needs a title)")
-        require(len(self.title) <= ROW_TITLE_MAX, f"(the choice {self.title!r} is longer than {ROW_TITLE_MAX} characters)")
+        require(
+            len(self.title) <= ROW_TITLE_MAX,
+            f"(the choice {self.title!r} is longer than {ROW_TITLE_MAX} characters)",
+        )
         require(len(self.description) <= ROW_DESCRIPTION_MAX, f"(the line under {self.title!r} is too long)")
 
 
@@ -88,7 +91,10 @@ class Menu:
 
     def __post_init__(self) -> None:
         _require_choices(self.text, self.replies, ROWS_MAX)
-        require(0 < len(self.button) <= BUTTON_TITLE_MAX, f"(the list's button has 1 to {BUTTON_TITLE_MAX} characters)")
+        require(
+            0 < len(self.button) <= BUTTON_TITLE_MAX,
+            f"(the list's button has 1 to {BUTTON_TITLE_MAX} characters)",
+        )
 
 
 @dataclass(frozen=True)
@@ -154,9 +160,9 @@ class Other:
         return self.body
 
 
-Outbound = Union[Text, Buttons, Menu, Media]
-Inbound = Union[Text, Media, Place, Tap, Other]
-Content = Union[Text, Buttons, Menu, Media, Place, Tap, Other]
+Outbound = Text | Buttons | Menu | Media
+Inbound = Text | Media | Place | Tap | Other
+Content = Text | Buttons | Menu | Media | Place | Tap | Other
 
 KINDS: dict[str, type[Any]] = {
     "text": Text,

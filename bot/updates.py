@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Union
+from typing import Any
 
 from bot.messages import Inbound
 from bot.vocabulary import Status
@@ -53,4 +53,4 @@ class Unsupported:
     unreadable: bool = False
 
 
-Update = Union[Received, Reported, Unsupported]
+Update = Received | Reported | Unsupported

@@ -29,7 +29,7 @@ class HandedOff:
     merged: bool  # the contact was waiting already
 
 
-def hand_off(  # noqa: PLR0913  # the packet an agent will read
+def hand_off(
     tx: Transaction,
     key: str,
     *,
@@ -57,7 +57,7 @@ def hand_off(  # noqa: PLR0913  # the packet an agent will read
         handoff_id = int(tx.execute(sa.select(handoffs.c.id).where(_open(row.id))).scalar_one())
     else:
         _move(tx, row, Move.HAND_OFF, now)
-        handoff_id = _open_handoff(tx, row.id, reason, wish, slots, now, turn_id)
+        handoff_id = _open_handoff(tx, row.id, reason=reason, wish=wish, slots=slots, now=now, turn_id=turn_id)
     if words is not None:
         outbox.queue(tx, row.id, words, author=Author.BOT, turn_id=turn_id, now=now)
     return HandedOff(handoff_id, merged)
@@ -71,7 +71,7 @@ def take(tx: Transaction, key: str, *, agent_id: int, agent_name: str, now: date
             return False
         raise AlreadyTaken(f"({row.agent_name} has it)", holder_name=row.agent_name)
     if row.holder is Holder.BOT:
-        _open_handoff(tx, row.id, Reason.STEPPED_IN, "", {}, now, None)
+        _open_handoff(tx, row.id, reason=Reason.STEPPED_IN, wish="", slots={}, now=now, turn_id=None)
     _move(tx, row, Move.TAKE, now, agent_id=agent_id, agent_name=agent_name, muted_at=row.epoch + 1)
     tx.execute(sa.update(handoffs).where(_open(row.id)).values(taken_at=now, taken_by=agent_id))
     return True
@@ -119,13 +119,24 @@ def _open(conversation_id: int) -> Any:
     return (handoffs.c.conversation_id == conversation_id) & handoffs.c.closed_at.is_(None)
 
 
-def _open_handoff(  # noqa: PLR0913
-    tx: Transaction, conversation_id: int, reason: Reason, wish: str, slots: dict[str, Any], now: datetime,
+def _open_handoff(
+    tx: Transaction,
+    conversation_id: int,
+    *,
+    reason: Reason,
+    wish: str,
+    slots: dict[str, Any],
+    now: datetime,
     turn_id: int | None,
 ) -> int:
     result = tx.execute(
         sa.insert(handoffs).values(
-            conversation_id=conversation_id, reason=reason, wish=wish, slots=slots, asked_at=now, turn_id=turn_id
+            conversation_id=conversation_id,
+            reason=reason,
+            wish=wish,
+            slots=slots,
+            asked_at=now,
+            turn_id=turn_id,
         )
     )
     return int(result.inserted_primary_key[0])

@@ -23,6 +23,7 @@ from bot.vocabulary import Author, Change, Holder, Reason, TurnState, UpdateStat
 log = logging.getLogger(__name__)
 
 LEASE = timedelta(seconds=20)  # renewed while the bot thinks; a dead process is noticed this late
+BATCH_LOCK = 0x6261746F6E  # any number nobody else uses on this database
 TRIES = 2  # a turn that dies twice is a person's matter
 
 
@@ -60,6 +61,7 @@ class Understood:
 
 def record(tx: Transaction, body: bytes, heard: list[Update], now: datetime) -> set[int]:
     """Write a delivery and every update in it down; return the conversations that now have something waiting."""
+    _one_batch_at_a_time(tx, heard)
     delivery_id = tx.execute(sa.insert(deliveries).values(received_at=now, body=body)).inserted_primary_key[0]
     waiting: set[int] = set()
     # What was said comes before what was reported: conversations are locked before their messages, everywhere.
@@ -81,7 +83,10 @@ def record(tx: Transaction, body: bytes, heard: list[Update], now: datetime) -> 
                 state = UpdateState.FAILED if update.unreadable else UpdateState.KEPT
                 if update.unreadable:
                     alarms.raise_alarm(
-                        tx, "unreadable_delivery", f"Meta sent something we can't read (delivery {delivery_id})", now
+                        tx,
+                        "unreadable_delivery",
+                        f"Meta sent something we can't read (delivery {delivery_id})",
+                        now,
                     )
         tx.execute(
             sa.insert(updates).values(
@@ -89,6 +94,15 @@ def record(tx: Transaction, body: bytes, heard: list[Update], now: datetime) -> 
             )
         )
     return waiting
+
+
+def _one_batch_at_a_time(tx: Transaction, heard: list[Update]) -> None:
+    """Let no two deliveries of several contacts be written at once: naming them in other orders, each could hold what
+    the other waits for. SQLite has one writer in any case.
+    """
+    contacts_named = {update.contact for update in heard if isinstance(update, Received)}
+    if len(contacts_named) > 1 and tx.dialect.name == "postgresql":
+        tx.execute(sa.select(sa.func.pg_advisory_xact_lock(BATCH_LOCK)))
 
 
 def _receive(tx: Transaction, update: Received, now: datetime) -> int | None:
@@ -186,7 +200,13 @@ def waiting_conversations(tx: Transaction, now: datetime) -> list[int]:
 
 
 def begin_turn(
-    tx: Transaction, conversation_id: int, *, owner: str, invited: bool, passing_on: says.Outbound, now: datetime
+    tx: Transaction,
+    conversation_id: int,
+    *,
+    owner: str,
+    invited: bool,
+    passing_on: says.Outbound,
+    now: datetime,
 ) -> Turn | None:
     """Lease the conversation and return its next turn, or None when nothing waits for the bot.
 
@@ -207,8 +227,16 @@ def begin_turn(
     if running is not None and running.attempts >= TRIES:
         heard = _heard_in(tx, running.id)
         close_turn(tx, running.id, TurnState.LOST, now)
-        handoffs.hand_off(tx, row.key, reason=Reason.LOST, wish=heard.content.text, slots={}, words=passing_on,
-                          turn_id=running.id, now=now)
+        handoffs.hand_off(
+            tx,
+            row.key,
+            reason=Reason.LOST,
+            wish=heard.content.text,
+            slots={},
+            words=passing_on,
+            turn_id=running.id,
+            now=now,
+        )
         log.error("a turn died twice and was handed off", extra={"action": "turn_lost", "conversation": row.key})
         return begin_turn(tx, conversation_id, owner=owner, invited=invited, passing_on=passing_on, now=now)
     if running is not None:
@@ -235,7 +263,9 @@ def begin_turn(
 def _lease(tx: Transaction, conversation_id: int, owner: str, now: datetime) -> Any:
     """Make the conversation ours for a while, or return None if another process is at work on it."""
     free = sa.or_(
-        conversations.c.lease_until.is_(None), conversations.c.lease_until < now, conversations.c.lease_owner == owner
+        conversations.c.lease_until.is_(None),
+        conversations.c.lease_until < now,
+        conversations.c.lease_owner == owner,
     )
     mine = tx.execute(
         sa.update(conversations)
@@ -286,7 +316,7 @@ def release(tx: Transaction, conversation_id: int, owner: str) -> None:
     tx.execute(sa.update(conversations).where(mine).values(lease_owner=None, lease_until=None))
 
 
-def end_turn(  # noqa: PLR0913
+def end_turn(
     tx: Transaction,
     turn: Turn,
     *,
@@ -305,9 +335,7 @@ def end_turn(  # noqa: PLR0913
     `passing_on` and a person.
     """
     row = outbox.lock_conversation(tx, turn.conversation_id)
-    running = tx.execute(
-        sa.select(turns.c.id).where(turns.c.id == turn.id, turns.c.state == TurnState.RUNNING)
-    ).first()
+    running = tx.execute(sa.select(turns.c.id).where(turns.c.id == turn.id, turns.c.state == TurnState.RUNNING)).first()
     if row.lease_owner != owner or running is None:
         raise LeaseLost(f"(turn {turn.id})")
     if understood is not None:
@@ -319,13 +347,23 @@ def end_turn(  # noqa: PLR0913
     state = TurnState.ANSWERED
     if not may_bot_speak(row.holder, turn.epoch, row.muted_at):
         state = TurnState.MUTED
-        log.info("a person took over while the bot was thinking; it says nothing",
-                 extra={"action": "turn_muted", "conversation": row.key})
+        log.info(
+            "a person took over while the bot was thinking; it says nothing",
+            extra={"action": "turn_muted", "conversation": row.key},
+        )
     elif not said and not may_be_silent and not _spoke(tx, turn.id):
         state = TurnState.SILENT
         if _was_silent_before(tx, turn):
-            handoffs.hand_off(tx, row.key, reason=Reason.SILENT, wish=turn.heard.content.text, slots={},
-                              words=passing_on, turn_id=turn.id, now=now)
+            handoffs.hand_off(
+                tx,
+                row.key,
+                reason=Reason.SILENT,
+                wish=turn.heard.content.text,
+                slots={},
+                words=passing_on,
+                turn_id=turn.id,
+                now=now,
+            )
         else:
             said = [excuse]
     if state is not TurnState.MUTED:

@@ -21,7 +21,8 @@ from bot.vocabulary import Author, Change, Status, advance
 
 log = logging.getLogger(__name__)
 
-LEASE = timedelta(seconds=45)  # how long one send may take, with its time-out and the wait for a late status
+LEASE = timedelta(seconds=20)  # how long one send may take, time-outs included
+LISTENING = timedelta(seconds=15)  # after no answer: how long a status may still tell us that it was accepted
 ATTEMPTS_MAX = 5
 CALLBACK = "baton:"  # our message id travels as biz_opaque_callback_data under this prefix
 
@@ -70,7 +71,7 @@ def lock_conversation(tx: Transaction, conversation_id: int, *, skip_locked: boo
     return tx.execute(query.with_for_update(skip_locked=skip_locked)).first()
 
 
-def queue(  # noqa: PLR0913  # one argument per column that the callers differ in
+def queue(
     tx: Transaction,
     conversation_id: int,
     content: says.Outbound,
@@ -94,8 +95,10 @@ def queue(  # noqa: PLR0913  # one argument per column that the callers differ i
     if row is None:
         raise UnknownConversation(f"(id {conversation_id})")
     if epoch is not None and not may_bot_speak(row.holder, epoch, row.muted_at):
-        log.info("words composed before a person took over were not queued",
-                 extra={"action": "muted", "conversation": row.key})
+        log.info(
+            "words composed before a person took over were not queued",
+            extra={"action": "muted", "conversation": row.key},
+        )
         return None
     if client_key is not None:
         known = tx.execute(
@@ -127,11 +130,17 @@ def queue(  # noqa: PLR0913  # one argument per column that the callers differ i
             client_key=client_key,
         )
     )
-    tx.execute(
-        sa.update(conversations).where(conversations.c.id == conversation_id).values(last_message_at=now)
-    )
+    tx.execute(sa.update(conversations).where(conversations.c.id == conversation_id).values(last_message_at=now))
     changes.note(tx, conversation_id, Change.MESSAGE, now)
     return int(result.inserted_primary_key[0])
+
+
+def is_due(tx: Transaction, now: datetime) -> bool:
+    """Say whether anything could be claimed; a cheap look before a transaction that writes."""
+    due = sa.or_(messages.c.not_before.is_(None), messages.c.not_before <= now)
+    return (
+        tx.execute(sa.select(messages.c.id).where(messages.c.status == Status.QUEUED, due).limit(1)).first() is not None
+    )
 
 
 def claim(tx: Transaction, now: datetime, lease: timedelta = LEASE) -> Outgoing | None:
@@ -167,8 +176,10 @@ def claim(tx: Transaction, now: datetime, lease: timedelta = LEASE) -> Outgoing 
             continue
         if row.epoch is not None and not may_bot_speak(conversation.holder, row.epoch, conversation.muted_at):
             _move(tx, row, Status.WITHDRAWN, now, error="a person took over before it was sent")
-            log.info("words composed before a person took over were withdrawn",
-                     extra={"action": "withdrawn", "conversation": conversation.key})
+            log.info(
+                "words composed before a person took over were withdrawn",
+                extra={"action": "withdrawn", "conversation": conversation.key},
+            )
             continue
         step = {"status": Status.SENDING, "lease_until": now + lease, "attempts": row.attempts + 1}
         if not tx.execute(sa.update(messages).where(mine).values(step)).rowcount:
@@ -202,19 +213,29 @@ def settle(tx: Transaction, message_id: int, outcome: Outcome, now: datetime) ->
                 _move(tx, row, Status.QUEUED, now, not_before=now + outcome.wait, error=outcome.words)
         case Kind.UNHEARD:
             # It stays `sending` until its lease ends: a status bearing our callback may still settle it.
-            tx.execute(sa.update(messages).where(messages.c.id == message_id).values(error=outcome.words[:500]))
+            tx.execute(
+                sa.update(messages)
+                .where(messages.c.id == message_id)
+                .values(error=outcome.words[:500], lease_until=now + LISTENING)
+            )
         case Kind.REFUSED:
             _move(tx, row, Status.FAILED, now, error=outcome.words)
         case Kind.STOPPED:
-            _move(tx, row, Status.QUEUED, now, attempts=row.attempts - 1, not_before=now + outcome.wait,
-                  error=outcome.words)
+            _move(
+                tx,
+                row,
+                Status.QUEUED,
+                now,
+                attempts=row.attempts - 1,
+                not_before=now + outcome.wait,
+                error=outcome.words,
+            )
 
 
 def expire(tx: Transaction, now: datetime) -> int:
     """Queue again what was being sent when its sender fell silent; return how many."""
-    rows = tx.execute(
-        sa.select(messages).where(messages.c.status == Status.SENDING, messages.c.lease_until < now)
-    ).all()
+    silent = (messages.c.status == Status.SENDING) & (messages.c.lease_until < now)
+    rows = tx.execute(sa.select(messages).where(silent).with_for_update(skip_locked=True)).all()
     for row in rows:
         if row.attempts >= ATTEMPTS_MAX:
             _move(tx, row, Status.FAILED, now, error=row.error or "WhatsApp gave no answer")
@@ -243,8 +264,14 @@ def hear(tx: Transaction, reported: Reported, now: datetime) -> bool:
         )
     )
     if message is not None:
-        _move(tx, message, advance(message.status, reported.status), now, wamid=reported.wamid,
-              error=reported.error or ("" if reported.status is not Status.FAILED else "WhatsApp could not deliver it"))
+        _move(
+            tx,
+            message,
+            advance(message.status, reported.status),
+            now,
+            wamid=reported.wamid,
+            error=reported.error or ("" if reported.status is not Status.FAILED else "WhatsApp could not deliver it"),
+        )
     return True
 
 

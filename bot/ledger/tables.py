@@ -126,8 +126,13 @@ turns = sa.Table(
     sa.Column("attempts", sa.Integer, nullable=False),
     sa.Column("began_at", Moment, nullable=False),
     sa.Column("ended_at", Moment),
-    sa.Index("uq_turns_running", "conversation_id", unique=True, sqlite_where=sa.text("state = 'running'"),
-             postgresql_where=sa.text("state = 'running'")),
+    sa.Index(
+        "uq_turns_running",
+        "conversation_id",
+        unique=True,
+        sqlite_where=sa.text("state = 'running'"),
+        postgresql_where=sa.text("state = 'running'"),
+    ),
 )
 
 messages = sa.Table(
@@ -161,11 +166,21 @@ messages = sa.Table(
     sa.UniqueConstraint("turn_id", "n"),
     sa.UniqueConstraint("conversation_id", "client_key"),
     sa.Index("ix_messages_conversation", "conversation_id", "id"),
-    sa.Index("ix_messages_waiting", "conversation_id", "id", sqlite_where=sa.text("waiting"),
-             postgresql_where=sa.text("waiting")),
-    sa.Index("ix_messages_unsent", "status", "conversation_id", "id",
-             sqlite_where=sa.text("status IN ('queued', 'sending')"),
-             postgresql_where=sa.text("status IN ('queued', 'sending')")),
+    sa.Index(
+        "ix_messages_waiting",
+        "conversation_id",
+        "id",
+        sqlite_where=sa.text("waiting"),
+        postgresql_where=sa.text("waiting"),
+    ),
+    sa.Index(
+        "ix_messages_unsent",
+        "status",
+        "conversation_id",
+        "id",
+        sqlite_where=sa.text("status IN ('queued', 'sending')"),
+        postgresql_where=sa.text("status IN ('queued', 'sending')"),
+    ),
 )
 
 reports = sa.Table(
@@ -195,8 +210,13 @@ handoffs = sa.Table(
     sa.Column("taken_at", Moment),
     sa.Column("taken_by", Id),
     sa.Column("closed_at", Moment),
-    sa.Index("uq_handoffs_open", "conversation_id", unique=True, sqlite_where=sa.text("closed_at IS NULL"),
-             postgresql_where=sa.text("closed_at IS NULL")),
+    sa.Index(
+        "uq_handoffs_open",
+        "conversation_id",
+        unique=True,
+        sqlite_where=sa.text("closed_at IS NULL"),
+        postgresql_where=sa.text("closed_at IS NULL"),
+    ),
 )
 
 changes = sa.Table(

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import sqlalchemy as sa
-from sqlalchemy.engine import Connection as Transaction
-from sqlalchemy.engine import Engine
+from sqlalchemy.engine import Connection, Engine
 from sqlalchemy.exc import SQLAlchemyError
+
+Transaction: TypeAlias = Connection  # what the verbs are handed: a connection inside one transaction
 
 BUSY_TIMEOUT_MS = 15_000  # SQLite has one writer; the others wait this long for their turn
 
@@ -35,10 +36,8 @@ class Ledger:
     @contextmanager
     def writing(self) -> Iterator[Transaction]:
         """Change rows; all of it or nothing."""
-        with self.engine.connect() as connection:
-            connection = connection.execution_options(baton_writes=True)
-            with connection.begin():
-                yield connection
+        with self.engine.connect() as connection, connection.execution_options(baton_writes=True).begin():
+            yield connection
 
     def can_be_written(self) -> bool:
         """Say whether a write would be kept now, without leaving a trace."""
@@ -59,15 +58,22 @@ class Ledger:
 def _sqlite(url: str) -> Engine:
     path = Path(url.removeprefix("sqlite:///"))
     path.parent.mkdir(parents=True, exist_ok=True)
-    engine = sa.create_engine(url, future=True, connect_args={"timeout": BUSY_TIMEOUT_MS / 1000, "check_same_thread": False})
+    engine = sa.create_engine(
+        url, future=True, connect_args={"timeout": BUSY_TIMEOUT_MS / 1000, "check_same_thread": False}
+    )
 
-    @sa.event.listens_for(engine, "connect")  # type: ignore[misc]
+    @sa.event.listens_for(engine, "connect")  # type: ignore[untyped-decorator]
     def on_connect(connection: Any, _record: Any) -> None:
         connection.isolation_level = None  # we say BEGIN ourselves
-        for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", f"busy_timeout={BUSY_TIMEOUT_MS}"):
+        for pragma in (
+            "journal_mode=WAL",
+            "synchronous=FULL",
+            "foreign_keys=ON",
+            f"busy_timeout={BUSY_TIMEOUT_MS}",
+        ):
             connection.execute(f"PRAGMA {pragma}")
 
-    @sa.event.listens_for(engine, "begin")  # type: ignore[misc]
+    @sa.event.listens_for(engine, "begin")  # type: ignore[untyped-decorator]
     def on_begin(connection: Any) -> None:
         # A read that turns into a write fails at once on SQLite, whatever the timeout: writers say so first.
         writes = connection.get_execution_options().get("baton_writes")

@@ -10,9 +10,12 @@ import sqlalchemy as sa
 
 from bot import messages as says
 from bot.errors import UnknownConversation
-from bot.ledger.tables import contacts, conversations, handoffs, messages
+from bot.ledger.changes import Noted
+from bot.ledger.tables import changes, contacts, conversations, handoffs, messages
 from bot.ledger.transaction import Transaction
 from bot.vocabulary import Author, Holder, Reason, Status
+
+EVERYTHING = 100_000  # messages: more than anybody ever said
 
 
 @dataclass(frozen=True)
@@ -103,9 +106,7 @@ def list_of(
     return _conversations(tx, *which, limit=limit, oldest_asked_first=holder is Holder.QUEUE)
 
 
-def _conversations(
-    tx: Transaction, *which: Any, limit: int, oldest_asked_first: bool = False
-) -> list[Conversation]:
+def _conversations(tx: Transaction, *which: Any, limit: int, oldest_asked_first: bool = False) -> list[Conversation]:
     newest = (
         sa.select(sa.func.max(messages.c.id))
         .where(messages.c.conversation_id == conversations.c.id)
@@ -129,9 +130,7 @@ def _conversations(
             last.c.type.label("last_type"),
         )
         .join(contacts, contacts.c.id == conversations.c.contact_id)
-        .outerjoin(
-            handoffs, (handoffs.c.conversation_id == conversations.c.id) & handoffs.c.closed_at.is_(None)
-        )
+        .outerjoin(handoffs, (handoffs.c.conversation_id == conversations.c.id) & handoffs.c.closed_at.is_(None))
         .outerjoin(last, last.c.id == newest)
         .where(*which)
         .order_by(order, conversations.c.id)
@@ -206,3 +205,36 @@ def count_by_holder(tx: Transaction) -> dict[Holder, int]:
     """Return how many conversations each kind of holder has."""
     rows = tx.execute(sa.select(conversations.c.holder, sa.func.count()).group_by(conversations.c.holder))
     return dict.fromkeys(Holder, 0) | {row[0]: row[1] for row in rows}
+
+
+def keys_of(tx: Transaction, conversation_ids: set[int]) -> dict[int, str]:
+    """Return the keys of conversations, by their ids."""
+    rows = tx.execute(
+        sa.select(conversations.c.id, conversations.c.key).where(conversations.c.id.in_(conversation_ids))
+    )
+    return {row.id: row.key for row in rows}
+
+
+def changes_among(tx: Transaction, ids: list[int]) -> list[Noted]:
+    """Return which of these changes are there by now: on PostgreSQL a lower number may commit after a higher one."""
+    rows = tx.execute(sa.select(changes).where(changes.c.id.in_(ids)).order_by(changes.c.id))
+    return [Noted(row.id, row.conversation_id, row.kind) for row in rows]
+
+
+@dataclass(frozen=True)
+class Episode:
+    """One handoff, from the asking to the giving back."""
+
+    id: int
+    reason: Reason
+    asked_at: datetime
+    taken_at: datetime | None
+    taken_by: int | None
+    closed_at: datetime | None
+
+
+def episodes_of(tx: Transaction, conversation_id: int) -> list[Episode]:
+    """Return the handoffs of a conversation, oldest first."""
+    mine = handoffs.c.conversation_id == conversation_id
+    rows = tx.execute(sa.select(handoffs).where(mine).order_by(handoffs.c.id))
+    return [Episode(row.id, row.reason, row.asked_at, row.taken_at, row.taken_by, row.closed_at) for row in rows]

@@ -10,9 +10,9 @@ from sqlalchemy.dialects import postgresql, sqlite
 from bot.ledger.transaction import Transaction
 
 
-def insert_new(tx: Transaction, table: sa.Table, **values: Any) -> int | None:
-    """Insert the row and return its id, or None if a row with the same unique value is there."""
+def insert_new(tx: Transaction, table: sa.Table, **values: Any) -> Any:
+    """Insert the row and return its primary key, or None if a row with the same unique value is there."""
     dialect = postgresql if tx.dialect.name == "postgresql" else sqlite
     statement = dialect.insert(table).values(**values).on_conflict_do_nothing()
     result = tx.execute(statement)
-    return int(result.inserted_primary_key[0]) if result.rowcount == 1 else None
+    return result.inserted_primary_key[0] if result.rowcount == 1 else None

@@ -1,0 +1,41 @@
+# The daily verbs. `make` alone prints them.
+.DEFAULT_GOAL := help
+.PHONY: help setup up serve test check fmt migrate train lock
+PYTHON_ANY := $(shell command -v python3 || command -v python)
+VENV := .venv/bin/python
+
+help: ## this menu
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: ## make .venv/ from the lock file (the others do it by themselves)
+	@$(PYTHON_ANY) bot/setup.py
+
+up: setup ## everything on this machine: bot, desk, and a WhatsApp phone in the browser
+	@$(VENV) -m bot up
+
+serve: setup ## the same for real: no simulator, the Cloud API the environment names
+	@$(VENV) -m bot serve
+
+test: setup ## every test, its own set-up included
+	@$(VENV) tests/setup.py
+	@$(VENV) -m pytest
+
+check: setup ## what must hold before a commit: style, types, house rules
+	@$(VENV) -m ruff check .
+	@$(VENV) -m ruff format --check .
+	@$(VENV) -m mypy
+	@.venv/bin/lint-imports
+
+fmt: setup ## put the code into shape
+	@$(VENV) -m ruff check --fix .
+	@$(VENV) -m ruff format .
+
+migrate: setup ## bring the database up to date
+	@$(VENV) -m handoff migrate
+
+train: setup ## train the model if the content changed
+	@$(VENV) -m bot train
+
+lock: setup ## resolve the dependencies of pyproject.toml anew, with hashes
+	@.baton/uv/bin/uv pip compile --quiet --universal --generate-hashes --python-version 3.10 --no-header --no-annotate \
+		--no-emit-index-url --all-extras pyproject.toml -o requirements.lock

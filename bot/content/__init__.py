@@ -1,0 +1,1 @@
+"""Tools for what writers own: they know YAML and limits, no database."""

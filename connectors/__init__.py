@@ -1,0 +1,1 @@
+"""Wing: how the world reaches us; one package for each channel."""

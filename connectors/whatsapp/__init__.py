@@ -1,0 +1,1 @@
+"""WhatsApp: what Meta says becomes messages, and our messages become what Meta understands."""

@@ -1,0 +1,49 @@
+"""python -m connectors.whatsapp send | simulate"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import signal
+import sys
+
+from bot import clock
+from bot.errors import BotError
+from bot.ledger.transaction import Ledger
+from bot.settings import Settings
+from connectors.whatsapp.client import CloudApi
+from connectors.whatsapp.sender import Sender
+from connectors.whatsapp.simulator.app import simulate
+
+log = logging.getLogger("connectors.whatsapp")
+
+
+def send(settings: Settings) -> None:
+    """Empty the outbox until told to stop."""
+    api = CloudApi(settings.whatsapp_api_url, settings.whatsapp_api_version, settings.whatsapp_access_token)
+    sender = Sender(Ledger(settings.database_url), api, clock.now, settings.alert_webhook_url)
+    for told in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(told, lambda *_: sender.stop())
+    log.info("sending", extra={"action": "sending"})
+    sender.run()
+
+
+def main() -> int:
+    """Run one of WhatsApp's processes."""
+    parser = argparse.ArgumentParser(prog="python -m connectors.whatsapp")
+    commands = parser.add_subparsers(dest="command", required=True)
+    commands.add_parser("send", help="send what is queued to the Cloud API")
+    commands.add_parser("simulate", help="a Cloud API on this machine, with a phone in the browser")
+    command = parser.parse_args().command
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    try:
+        settings = Settings.from_env()
+        {"send": send, "simulate": simulate}[command](settings)
+    except BotError as problem:
+        print(problem, file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,164 @@
+"""One conversation, one turn at a time; bot or desk. Knows nothing of Rasa: the bot is a function it is given."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+
+from bot import messages as says
+from bot.clock import Clock
+from bot.errors import LeaseLost
+from bot.ledger import inbox
+from bot.ledger.inbox import Turn, Understood
+from bot.ledger.transaction import Ledger
+
+log = logging.getLogger(__name__)
+
+AT_ONCE = 2  # turns inside Rasa's one event loop; more would only make the webhook wait
+RENEW_S = 5.0
+RETRY_S = 1.0
+SWEEP_S = 2.0  # how often what was left behind by a dead process is looked for
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What the bot made of a turn."""
+
+    said: list[says.Outbound] = field(default_factory=list)
+    understood: Understood | None = None
+    may_be_silent: bool = False
+
+
+@dataclass(frozen=True)
+class Words:
+    """What the contact hears when the bot fails; written by content staff."""
+
+    excuse: says.Outbound
+    passing_on: says.Outbound
+
+
+RunBot = Callable[[Turn], Awaitable[Answer]]
+
+
+class Turns:
+    """Gives every waiting message its turn, in order, surviving the death of any process."""
+
+    def __init__(self, ledger: Ledger, words: Words, now: Clock, *, invited: bool) -> None:
+        self._ledger = ledger
+        self._words = words
+        self._now = now
+        self._invited = invited
+        self._owner = secrets.token_hex(8)
+        self._at_work: dict[int, asyncio.Task[None]] = {}
+        self._woken: set[int] = set()
+        self._room = asyncio.Semaphore(AT_ONCE)
+        self._stopping = False
+
+    def wake(self, conversation_id: int, run_bot: RunBot) -> None:
+        """See to a conversation soon, in the background; the caller does not wait."""
+        if self._stopping:
+            return  # it is written down; the next process finds it
+        if conversation_id in self._at_work:
+            self._woken.add(conversation_id)
+            return
+        task = asyncio.create_task(self._see_to(conversation_id, run_bot))
+        self._at_work[conversation_id] = task
+
+    async def sweep(self, run_bot: RunBot) -> None:
+        """Find what waits though nobody is at work on it, again and again: after a crash, a cut, a lost wake-up."""
+        while not self._stopping:
+            try:
+                for conversation_id in await asyncio.to_thread(self._waiting):
+                    self.wake(conversation_id, run_bot)
+            except Exception:  # the database may be away for a while; the sweep must not be
+                log.exception("looking for waiting turns failed", extra={"action": "sweep_failed"})
+            await asyncio.sleep(SWEEP_S)
+
+    async def stop(self, timeout_s: float) -> None:
+        """Let the turns at work finish; what is left is found by the next process."""
+        self._stopping = True
+        if self._at_work:
+            await asyncio.wait(list(self._at_work.values()), timeout=timeout_s)
+
+    async def _see_to(self, conversation_id: int, run_bot: RunBot) -> None:
+        try:
+            while True:
+                self._woken.discard(conversation_id)
+                async with self._room:
+                    turn = await asyncio.to_thread(self._begin, conversation_id)
+                    if turn is not None:
+                        await self._run(turn, run_bot)
+                if turn is None and conversation_id not in self._woken:
+                    return
+                if self._stopping:
+                    await asyncio.to_thread(self._release, conversation_id)
+                    return
+        except Exception:  # the row keeps; the sweep comes back to it
+            log.exception("a conversation could not be seen to", extra={"action": "turns_failed"})
+        finally:
+            del self._at_work[conversation_id]
+
+    async def _run(self, turn: Turn, run_bot: RunBot) -> None:
+        keeper = asyncio.create_task(self._keep(turn))
+        try:
+            answer = await run_bot(turn)
+            await asyncio.to_thread(self._end, turn, answer)
+        except LeaseLost:
+            log.warning(
+                "another process took a turn over; this one's words are dropped",
+                extra={"action": "lease_lost", "conversation": turn.key},
+            )
+        except Exception:  # Rasa raises what it likes; the contact must not pay: once more, then a person
+            log.exception("a turn failed", extra={"action": "turn_failed", "conversation": turn.key})
+            await asyncio.sleep(RETRY_S)
+        finally:
+            keeper.cancel()
+
+    async def _keep(self, turn: Turn) -> None:
+        """Renew the lease while the bot thinks."""
+        while True:
+            await asyncio.sleep(RENEW_S)
+            try:
+                await asyncio.to_thread(self._renew, turn)
+            except Exception:  # a missed renewal is not the end; a lost lease is noticed when the turn ends
+                log.warning("a lease could not be renewed", extra={"action": "renew_failed"})
+
+    def _waiting(self) -> list[int]:
+        with self._ledger.reading() as tx:
+            return inbox.waiting_conversations(tx, self._now())
+
+    def _begin(self, conversation_id: int) -> Turn | None:
+        with self._ledger.writing() as tx:
+            return inbox.begin_turn(
+                tx,
+                conversation_id,
+                owner=self._owner,
+                invited=self._invited,
+                passing_on=self._words.passing_on,
+                now=self._now(),
+            )
+
+    def _end(self, turn: Turn, answer: Answer) -> None:
+        with self._ledger.writing() as tx:
+            inbox.end_turn(
+                tx,
+                turn,
+                owner=self._owner,
+                said=answer.said,
+                understood=answer.understood,
+                may_be_silent=answer.may_be_silent,
+                excuse=self._words.excuse,
+                passing_on=self._words.passing_on,
+                now=self._now(),
+            )
+
+    def _renew(self, turn: Turn) -> None:
+        with self._ledger.writing() as tx:
+            inbox.renew(tx, turn.conversation_id, self._owner, self._now())
+
+    def _release(self, conversation_id: int) -> None:
+        with self._ledger.writing() as tx:
+            inbox.release(tx, conversation_id, self._owner)

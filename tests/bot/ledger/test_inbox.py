@@ -1,0 +1,137 @@
+"""What comes in is written down once and gets its turn, whoever dies in between."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+
+import pytest
+
+from bot.errors import LeaseLost
+from bot.ledger import inbox, transcript
+from bot.ledger.transaction import Ledger
+from bot.updates import ContactRef, Unsupported
+from bot.vocabulary import Holder, Reason, Status, TurnState
+from tests.factories import (
+    EXCUSE,
+    MIA,
+    NOW,
+    PASSING_ON,
+    SAM,
+    a_report,
+    a_text,
+    a_turn,
+    begun,
+    ended,
+    heard,
+    later,
+)
+
+AFTER_THE_LEASE = later(inbox.LEASE.total_seconds() + 1)
+
+
+def words_of(ledger: Ledger, conversation_id: int) -> list[str]:
+    with ledger.reading() as tx:
+        return [message.text for message in transcript.messages_of(tx, conversation_id)]
+
+
+def test_one_delivery_with_messages_of_two_contacts_and_a_status_is_handled_whole(ledger: Ledger) -> None:
+    waiting = heard(ledger, a_report("wamid.unknown", Status.READ), a_text("hi"), a_text("hello", contact=SAM))
+    assert len(waiting) == 2
+
+
+def test_the_same_message_sent_again_is_one_message(ledger: Ledger) -> None:
+    text = a_text("hi", wamid="wamid.same")
+    (conversation_id,) = heard(ledger, text)
+    assert heard(ledger, text) == set()
+    assert heard(ledger, text, text) == set()
+    assert words_of(ledger, conversation_id) == ["hi"]
+
+
+def test_the_same_delivery_ten_times_at_once_is_one_message(ledger: Ledger) -> None:
+    text = a_text("hi", wamid="wamid.same")
+    with ThreadPoolExecutor(10) as pool:
+        waiting = list(pool.map(lambda _: heard(ledger, text), range(10)))
+    assert sorted(len(found) for found in waiting) == [0] * 9 + [1]
+
+
+def test_deliveries_naming_the_same_contacts_in_other_orders_do_not_block_each_other(ledger: Ledger) -> None:
+    refs = [ContactRef(f"44770090{n:04d}", None, f"Contact {n}") for n in range(6)]
+
+    def deliver(shift: int) -> None:
+        heard(ledger, *[a_text("hi", contact=ref) for ref in refs[shift:] + refs[:shift]])
+
+    with ThreadPoolExecutor(6) as pool:
+        list(pool.map(deliver, range(6)))
+    with ledger.reading() as tx:
+        assert len(transcript.list_of(tx)) == 6
+
+
+def test_a_contact_who_hides_their_number_later_stays_the_same_contact(ledger: Ledger) -> None:
+    first = heard(ledger, a_text("hi", contact=MIA))
+    second = heard(ledger, a_text("me again", contact=ContactRef(None, MIA.bsuid, "Mia")))
+    assert first == second
+
+
+def test_what_can_not_be_read_is_kept_and_raises_an_alarm(ledger: Ledger) -> None:
+    with ledger.writing() as tx:
+        inbox.record(tx, b"garbage", [Unsupported("unreadable", "not JSON", unreadable=True)], NOW)
+    with ledger.reading() as tx:
+        assert inbox.alarms.raised(tx)[0].name == "unreadable_delivery"
+
+
+def test_turns_of_a_conversation_come_one_after_the_other(ledger: Ledger) -> None:
+    (conversation_id,) = heard(ledger, a_text("one"), a_text("two"))
+    first = begun(ledger, conversation_id, owner="a")
+    assert first is not None and first.heard.content.text == "one"
+    assert begun(ledger, conversation_id, owner="b") is None, "another process must wait"
+    ended(ledger, first, "answer to one")
+    second = begun(ledger, conversation_id, owner="a")
+    assert second is not None and second.heard.content.text == "two"
+
+
+def test_a_turn_whose_process_died_is_done_again_by_another(ledger: Ledger) -> None:
+    turn = a_turn(ledger, "where is my order?")
+    again = begun(ledger, turn.conversation_id, owner="b", now=AFTER_THE_LEASE)
+    assert again is not None
+    assert (again.id, again.attempt) == (turn.id, 2)
+    with pytest.raises(LeaseLost):
+        ended(ledger, turn, "the first process came back from the dead", owner="a")
+    ended(ledger, again, "here it is", owner="b")
+    assert words_of(ledger, turn.conversation_id) == ["where is my order?", "here it is"]
+
+
+def test_a_turn_that_died_twice_goes_to_a_person_and_the_contact_is_told(ledger: Ledger) -> None:
+    turn = a_turn(ledger, "where is my order?")
+    begun(ledger, turn.conversation_id, owner="b", now=AFTER_THE_LEASE)
+    assert begun(ledger, turn.conversation_id, owner="c", now=AFTER_THE_LEASE + inbox.LEASE + timedelta(1)) is None
+    with ledger.reading() as tx:
+        conversation = transcript.conversation(tx, turn.key)
+    assert (conversation.holder, conversation.reason) == (Holder.QUEUE, Reason.LOST)
+    assert conversation.wish == "where is my order?"
+    assert words_of(ledger, turn.conversation_id)[-1] == PASSING_ON.text
+
+
+def test_what_waits_is_found_after_a_crash_and_not_while_somebody_is_at_work(ledger: Ledger) -> None:
+    turn = a_turn(ledger)
+    with ledger.reading() as tx:
+        assert inbox.waiting_conversations(tx, NOW) == []
+        assert inbox.waiting_conversations(tx, AFTER_THE_LEASE) == [turn.conversation_id]
+
+
+def test_a_silent_turn_is_excused_once_and_then_a_persons_matter(ledger: Ledger) -> None:
+    turn = a_turn(ledger, "first")
+    assert ended(ledger, turn) is TurnState.SILENT
+    heard(ledger, a_text("second"))
+    again = begun(ledger, turn.conversation_id)
+    assert again is not None
+    assert ended(ledger, again) is TurnState.SILENT
+    assert words_of(ledger, turn.conversation_id) == ["first", EXCUSE.text, "second", PASSING_ON.text]
+    with ledger.reading() as tx:
+        assert transcript.conversation(tx, turn.key).reason is Reason.SILENT
+
+
+def test_a_wanted_silence_is_no_failure(ledger: Ledger) -> None:
+    turn = a_turn(ledger)
+    assert ended(ledger, turn, silent=True) is TurnState.ANSWERED
+    assert words_of(ledger, turn.conversation_id) == ["hello"]

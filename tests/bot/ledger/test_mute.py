@@ -1,0 +1,121 @@
+"""A person who took a conversation is never talked over; the hand off's own sentence is never swallowed."""
+
+from __future__ import annotations
+
+from bot.ledger import outbox, transcript
+from bot.ledger.transaction import Ledger
+from bot.messages import Text
+from bot.vocabulary import Author, Status, TurnState
+from tests.factories import NOW, a_text, a_turn, begun, ended, given_back, handed_off, heard, later, taken
+
+
+def sent(ledger: Ledger) -> list[str]:
+    """Claim everything that may still go out, as the sender would."""
+    words = []
+    while True:
+        with ledger.writing() as tx:
+            outgoing = outbox.claim(tx, later(1))
+            if outgoing is None:
+                return words
+            outbox.settle(tx, outgoing.id, outbox.Outcome(outbox.Kind.ACCEPTED, f"wamid.out{outgoing.id}"), NOW)
+        words.append(outgoing.content.text)
+
+
+def test_a_turn_that_began_before_the_take_says_nothing_after_it(ledger: Ledger) -> None:
+    turn = a_turn(ledger)
+    taken(ledger, turn.key)
+    assert ended(ledger, turn, "Hello from the bot") is TurnState.MUTED
+    assert sent(ledger) == []
+
+
+def test_it_says_nothing_after_the_give_back_either(ledger: Ledger) -> None:
+    turn = a_turn(ledger)
+    taken(ledger, turn.key)
+    given_back(ledger, turn.key)
+    assert ended(ledger, turn, "Hello from the bot") is TurnState.MUTED
+    assert sent(ledger) == []
+
+
+def test_words_queued_before_the_take_but_not_yet_sent_are_withdrawn(ledger: Ledger) -> None:
+    turn = a_turn(ledger)
+    ended(ledger, turn, "Hello from the bot")
+    taken(ledger, turn.key)
+    given_back(ledger, turn.key)
+    assert sent(ledger) == []
+    with ledger.reading() as tx:
+        said = transcript.messages_of(tx, turn.conversation_id)
+    assert [(message.author, message.status) for message in said] == [
+        (Author.CONTACT, None),
+        (Author.BOT, Status.WITHDRAWN),
+    ]
+
+
+def test_the_hand_offs_own_sentence_arrives(ledger: Ledger) -> None:
+    turn = a_turn(ledger, "a person please")
+    handed_off(ledger, turn, words="A person will be with you.")
+    assert ended(ledger, turn) is TurnState.ANSWERED
+    assert sent(ledger) == ["A person will be with you."]
+
+
+def test_the_hand_offs_own_sentence_arrives_even_when_an_agent_takes_before_the_turn_ends(ledger: Ledger) -> None:
+    turn = a_turn(ledger, "a person please")
+    handed_off(ledger, turn, words="A person will be with you.")
+    taken(ledger, turn.key)
+    assert ended(ledger, turn, "and another word of the same turn") is TurnState.MUTED
+    assert sent(ledger) == ["A person will be with you."]
+
+
+def test_what_the_bot_says_beside_the_hand_off_is_not_swallowed_by_it(ledger: Ledger) -> None:
+    turn = a_turn(ledger, "a person please")
+    handed_off(ledger, turn, words="A person will be with you.")
+    assert ended(ledger, turn, "Until then: we are open till six.") is TurnState.ANSWERED
+    assert sent(ledger) == ["A person will be with you.", "Until then: we are open till six."]
+
+
+def test_the_bot_speaks_again_once_the_conversation_is_given_back(ledger: Ledger) -> None:
+    turn = a_turn(ledger)
+    taken(ledger, turn.key)
+    given_back(ledger, turn.key, words="Fern, our bot, is here again.")
+    ended(ledger, turn)
+    heard(ledger, a_text("thanks"))
+    again = begun(ledger, turn.conversation_id)
+    assert again is not None and again.returned
+    assert ended(ledger, again, "You're welcome") is TurnState.ANSWERED
+    assert sent(ledger) == ["Fern, our bot, is here again.", "You're welcome"]
+
+
+def test_what_a_contact_writes_while_an_agent_holds_the_conversation_is_left_to_the_desk(ledger: Ledger) -> None:
+    turn = a_turn(ledger)
+    ended(ledger, turn, "Hello")
+    taken(ledger, turn.key)
+    heard(ledger, a_text("one"), a_text("two"), a_text("three"))
+    assert begun(ledger, turn.conversation_id) is None
+    given_back(ledger, turn.key)
+    assert begun(ledger, turn.conversation_id) is None, "what a person has seen is not answered by the bot afterwards"
+
+
+def test_while_nobody_has_taken_it_the_bot_goes_on_helping_if_it_is_invited(ledger: Ledger) -> None:
+    turn = a_turn(ledger, "a person please")
+    handed_off(ledger, turn)
+    ended(ledger, turn)
+    heard(ledger, a_text("when do you open?"))
+    helping = begun(ledger, turn.conversation_id)
+    assert helping is not None
+    assert ended(ledger, helping, "At nine.") is TurnState.ANSWERED
+
+
+def test_an_uninvited_bot_leaves_the_queue_alone(ledger: Ledger) -> None:
+    turn = a_turn(ledger, "a person please")
+    handed_off(ledger, turn)
+    ended(ledger, turn)
+    heard(ledger, a_text("when do you open?"))
+    assert begun(ledger, turn.conversation_id, invited=False) is None
+
+
+def test_an_agents_reply_is_bound_to_no_epoch(ledger: Ledger) -> None:
+    turn = a_turn(ledger)
+    taken(ledger, turn.key)
+    with ledger.writing() as tx:
+        outbox.queue(tx, turn.conversation_id, Text("Ann here"), author=Author.AGENT, agent_id=1, now=NOW)
+    given_back(ledger, turn.key)
+    assert sent(ledger) == ["Ann here"]

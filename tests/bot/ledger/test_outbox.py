@@ -1,0 +1,165 @@
+"""What goes out goes once, in order, and its status only climbs."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from bot.ledger import outbox, transcript
+from bot.ledger.outbox import Kind, Outcome, Outgoing
+from bot.ledger.transaction import Ledger
+from bot.messages import Text
+from bot.updates import ContactRef
+from bot.vocabulary import Author, Status
+from tests.factories import NOW, SAM, a_report, a_text, heard, later
+
+
+@pytest.fixture
+def conversation_id(ledger: Ledger) -> int:
+    return next(iter(heard(ledger, a_text())))
+
+
+def queued(ledger: Ledger, conversation_id: int, words: str = "hello", client_key: str | None = None) -> int:
+    with ledger.writing() as tx:
+        found = outbox.queue(tx, conversation_id, Text(words), author=Author.AGENT, now=NOW, client_key=client_key)
+    assert found is not None
+    return found
+
+
+def claimed(ledger: Ledger, seconds: float = 0) -> Outgoing | None:
+    with ledger.writing() as tx:
+        return outbox.claim(tx, later(seconds))
+
+
+def settled(ledger: Ledger, message_id: int, outcome: Outcome) -> None:
+    with ledger.writing() as tx:
+        outbox.settle(tx, message_id, outcome, NOW)
+
+
+def status_of(ledger: Ledger, message_id: int) -> Status | None:
+    with ledger.reading() as tx:
+        rows = [m for c in transcript.list_of(tx) for m in transcript.messages_of(tx, c.id) if m.id == message_id]
+    return rows[0].status
+
+
+def accepted(wamid: str) -> Outcome:
+    return Outcome(Kind.ACCEPTED, wamid=wamid)
+
+
+def test_one_at_a_time_and_in_order_within_a_conversation(ledger: Ledger, conversation_id: int) -> None:
+    first, second = queued(ledger, conversation_id, "one"), queued(ledger, conversation_id, "two")
+    outgoing = claimed(ledger)
+    assert outgoing is not None and outgoing.id == first
+    assert claimed(ledger) is None, "the second waits while the first is on its way"
+    settled(ledger, first, accepted("wamid.1"))
+    outgoing = claimed(ledger)
+    assert outgoing is not None and outgoing.id == second
+
+
+def test_another_conversation_need_not_wait(ledger: Ledger, conversation_id: int) -> None:
+    queued(ledger, conversation_id)
+    (other,) = heard(ledger, a_text(contact=SAM))
+    message_id = queued(ledger, other)
+    claimed(ledger)
+    outgoing = claimed(ledger)
+    assert outgoing is not None and outgoing.id == message_id
+
+
+def test_a_throttled_message_keeps_its_place(ledger: Ledger, conversation_id: int) -> None:
+    first = queued(ledger, conversation_id, "one")
+    queued(ledger, conversation_id, "two")
+    claimed(ledger)
+    settled(ledger, first, Outcome(Kind.LATER, words="slow down", wait=later(4) - NOW))
+    assert claimed(ledger, 1) is None
+    outgoing = claimed(ledger, 5)
+    assert outgoing is not None and outgoing.id == first
+
+
+def test_many_senders_send_every_message_once_and_in_order(ledger: Ledger) -> None:
+    contacts = [ContactRef(f"4477009002{n:02d}", None) for n in range(5)]
+    conversations = [next(iter(heard(ledger, a_text(contact=contact)))) for contact in contacts]
+    ids = [queued(ledger, conversation, f"{n}") for n in range(6) for conversation in conversations]
+    seen: list[tuple[int, int]] = []
+
+    def work(_: int) -> None:
+        idle = 0
+        while idle < 20:
+            outgoing = claimed(ledger, 1)
+            if outgoing is None:
+                idle += 1
+                continue
+            idle = 0
+            seen.append((outgoing.conversation_id, outgoing.id))
+            settled(ledger, outgoing.id, accepted(f"wamid.{outgoing.id}"))
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(work, range(4)))
+    assert sorted(message_id for _, message_id in seen) == ids
+    for conversation in conversations:
+        mine = [message_id for where, message_id in seen if where == conversation]
+        assert mine == sorted(mine)
+
+
+def test_reports_only_climb_however_they_come(ledger: Ledger, conversation_id: int) -> None:
+    message_id = queued(ledger, conversation_id)
+    claimed(ledger)
+    settled(ledger, message_id, accepted("wamid.1"))
+    heard(ledger, a_report("wamid.1", Status.READ))
+    heard(ledger, a_report("wamid.1", Status.DELIVERED), a_report("wamid.1", Status.SENT))
+    heard(ledger, a_report("wamid.1", Status.FAILED, error="too late to matter"))
+    assert status_of(ledger, message_id) is Status.READ
+
+
+def test_a_report_that_overtakes_the_answer_to_the_send_is_not_lost(ledger: Ledger, conversation_id: int) -> None:
+    message_id = queued(ledger, conversation_id)
+    claimed(ledger)
+    heard(ledger, a_report("wamid.early", Status.DELIVERED))
+    settled(ledger, message_id, accepted("wamid.early"))
+    assert status_of(ledger, message_id) is Status.DELIVERED
+
+
+def test_a_send_whose_answer_never_came_is_settled_by_its_report_and_not_sent_twice(
+    ledger: Ledger, conversation_id: int
+) -> None:
+    message_id = queued(ledger, conversation_id)
+    outgoing = claimed(ledger)
+    assert outgoing is not None
+    settled(ledger, message_id, Outcome(Kind.UNHEARD, words="no answer"))
+    heard(ledger, a_report("wamid.1", Status.SENT, callback=outgoing.callback))
+    with ledger.writing() as tx:
+        assert outbox.expire(tx, later(3600)) == 0
+    assert status_of(ledger, message_id) is Status.SENT
+
+
+def test_a_send_that_nobody_heard_of_is_tried_again_after_its_lease(ledger: Ledger, conversation_id: int) -> None:
+    message_id = queued(ledger, conversation_id)
+    claimed(ledger)
+    settled(ledger, message_id, Outcome(Kind.UNHEARD, words="no answer"))
+    with ledger.writing() as tx:
+        assert outbox.expire(tx, later(1)) == 0, "too early: a status may still come"
+        assert outbox.expire(tx, later(60)) == 1
+    outgoing = claimed(ledger, 61)
+    assert outgoing is not None and outgoing.id == message_id
+
+
+def test_the_same_client_key_is_the_same_message(ledger: Ledger, conversation_id: int) -> None:
+    assert queued(ledger, conversation_id, "hi", "k1") == queued(ledger, conversation_id, "hi", "k1")
+    assert queued(ledger, conversation_id, "hi", "k2") != queued(ledger, conversation_id, "hi", "k1")
+
+
+def test_a_refused_message_says_why_and_lets_the_next_one_go(ledger: Ledger, conversation_id: int) -> None:
+    first, second = queued(ledger, conversation_id, "one"), queued(ledger, conversation_id, "two")
+    claimed(ledger)
+    settled(ledger, first, Outcome(Kind.REFUSED, words="not on WhatsApp"))
+    outgoing = claimed(ledger)
+    assert outgoing is not None and outgoing.id == second
+    assert status_of(ledger, first) is Status.FAILED
+
+
+def test_a_message_whose_send_was_stopped_costs_no_attempt(ledger: Ledger, conversation_id: int) -> None:
+    message_id = queued(ledger, conversation_id)
+    for n in range(20):
+        assert claimed(ledger, n * 60) is not None
+        settled(ledger, message_id, Outcome(Kind.STOPPED, words="the token expired"))
+    assert status_of(ledger, message_id) is Status.QUEUED

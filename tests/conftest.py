@@ -1,0 +1,56 @@
+"""What every test may ask for: a fresh migrated database on both engines, a ledger on it."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from bot.ledger.transaction import Ledger
+from handoff import migrate
+from tests import parts
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[parts.Postgres]:
+    """A PostgreSQL server; `url` is None where there is none, `why_not` says why."""
+    server = parts.Postgres()
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="session")
+def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A migrated SQLite file to copy: migrating takes longer than copying."""
+    path = tmp_path_factory.mktemp("template") / "ledger.db"
+    migrate.to_head(f"sqlite:///{path}")
+    return path
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database_url(
+    request: pytest.FixtureRequest, tmp_path: Path, sqlite_template: Path, postgres: parts.Postgres
+) -> Iterator[str]:
+    """The URL of a fresh, migrated database; the test runs once on each engine."""
+    if request.param == "sqlite":
+        path = tmp_path / "ledger.db"
+        path.write_bytes(sqlite_template.read_bytes())
+        yield f"sqlite:///{path}"
+        return
+    if postgres.url is None:
+        parts.missing(postgres.why_not)
+    name = f"baton_test_{secrets.token_hex(6)}"
+    url = postgres.make(name)
+    migrate.to_head(url)
+    yield url
+    postgres.drop(name)
+
+
+@pytest.fixture
+def ledger(database_url: str) -> Iterator[Ledger]:
+    """A ledger on a fresh database."""
+    found = Ledger(database_url)
+    yield found
+    found.close()
