@@ -15,7 +15,7 @@ import sqlalchemy as sa
 from bot.conversation import after
 from bot.errors import AlreadyTaken, NotAllowed, NotYours, UnknownConversation
 from bot.ledger import changes, outbox
-from bot.ledger.tables import conversations, handoffs
+from bot.ledger.tables import conversations, handoffs, messages
 from bot.ledger.transaction import Transaction
 from bot.messages import Outbound
 from bot.vocabulary import Author, Change, Holder, Move, Reason
@@ -73,6 +73,9 @@ def take(tx: Transaction, key: str, *, agent_id: int, agent_name: str, now: date
     if row.holder is Holder.BOT:
         _open_handoff(tx, row.id, reason=Reason.STEPPED_IN, wish="", slots={}, now=now, turn_id=None)
     _move(tx, row, Move.TAKE, now, agent_id=agent_id, agent_name=agent_name, muted_at=row.epoch + 1)
+    # What waited for the bot is the agent's now, for good: it must not be answered after the give back either.
+    waits = (messages.c.conversation_id == row.id) & messages.c.waiting & messages.c.turn_id.is_(None)
+    tx.execute(sa.update(messages).where(waits).values(waiting=False))
     tx.execute(sa.update(handoffs).where(_open(row.id)).values(taken_at=now, taken_by=agent_id))
     return True
 

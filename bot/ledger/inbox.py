@@ -70,11 +70,11 @@ def record(tx: Transaction, body: bytes, heard: list[Update], now: datetime) -> 
         match update:
             case Received():
                 kind, wamid = says.type_of(update.content), update.wamid
-                conversation_id = _receive(tx, update, now)
-                if conversation_id is None:
+                received = _receive(tx, update, now)
+                if received is None:
                     state = UpdateState.REPEATED
-                elif update.wants_answer:
-                    waiting.add(conversation_id)
+                elif received.waits:
+                    waiting.add(received.conversation_id)
             case Reported():
                 kind, wamid = f"status {update.status.value}", update.wamid
                 state = UpdateState.HANDLED if outbox.hear(tx, update, now) else UpdateState.REPEATED
@@ -105,13 +105,21 @@ def _one_batch_at_a_time(tx: Transaction, heard: list[Update]) -> None:
         tx.execute(sa.select(sa.func.pg_advisory_xact_lock(BATCH_LOCK)))
 
 
-def _receive(tx: Transaction, update: Received, now: datetime) -> int | None:
+@dataclass(frozen=True)
+class _Kept:
+    conversation_id: int
+    waits: bool
+
+
+def _receive(tx: Transaction, update: Received, now: datetime) -> _Kept | None:
     """Find or make contact and conversation and keep the message; None if we had it already."""
     known = tx.execute(sa.select(messages.c.id).where(messages.c.wamid == update.wamid)).first()
     if known is not None:
         return None
     contact_id = _contact(tx, update.contact, now)
     row = _conversation(tx, update.phone_number_id, contact_id, now)
+    # Under the conversation's lock: what comes in while an agent holds it is the agent's, whenever a turn looks at it.
+    waits = update.wants_answer and row.holder is not Holder.AGENT
     message_id = insert_new(
         tx,
         messages,
@@ -123,7 +131,7 @@ def _receive(tx: Transaction, update: Received, now: datetime) -> int | None:
         wamid=update.wamid,
         reply_to=update.reply_to,
         at=update.sent_at,
-        waiting=update.wants_answer,
+        waiting=waits,
     )
     if message_id is None:
         return None  # the same delivery, at the same moment, in another process
@@ -133,7 +141,7 @@ def _receive(tx: Transaction, update: Received, now: datetime) -> int | None:
         sa.update(conversations).where(conversations.c.id == row.id).values(window_ends=later, last_message_at=now)
     )
     changes.note(tx, row.id, Change.MESSAGE, now)
-    return int(row.id)
+    return _Kept(row.id, waits)
 
 
 def _contact(tx: Transaction, ref: ContactRef, now: datetime) -> int:

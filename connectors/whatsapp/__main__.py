@@ -13,7 +13,7 @@ from bot.ledger.transaction import Ledger
 from bot.settings import Settings
 from connectors.whatsapp.client import CloudApi
 from connectors.whatsapp.sender import Sender
-from connectors.whatsapp.simulator.app import simulate
+from connectors.whatsapp.simulator.app import PortTaken, Simulator, serve
 
 log = logging.getLogger("connectors.whatsapp")
 
@@ -28,6 +28,19 @@ def send(settings: Settings) -> None:
     sender.run()
 
 
+def simulate(settings: Settings) -> None:
+    """Be Meta and the contacts' phones, until told to stop."""
+    host = "127.0.0.1" if settings.host == "0.0.0.0" else settings.host  # noqa: S104  # compared, not bound
+    simulator = Simulator(
+        settings.whatsapp_phone_number_ids,
+        settings.whatsapp_app_secrets[0],
+        settings.whatsapp_access_token,
+        f"http://{host}:{settings.rasa_port}/webhooks/whatsapp/webhook",
+        settings.home / "simulator.db",
+    )
+    serve(simulator, settings.host, settings.simulator_port)
+
+
 def main() -> int:
     """Run one of WhatsApp's processes."""
     parser = argparse.ArgumentParser(prog="python -m connectors.whatsapp")
@@ -39,7 +52,7 @@ def main() -> int:
     try:
         settings = Settings.from_env()
         {"send": send, "simulate": simulate}[command](settings)
-    except BotError as problem:
+    except (BotError, PortTaken) as problem:
         print(problem, file=sys.stderr)
         return 1
     return 0
