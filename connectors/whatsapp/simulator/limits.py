@@ -22,7 +22,11 @@ CONTACTS_AT_MOST = 257
 def check_message(payload: Node) -> None:
     """Raise what Meta would answer if this send breaks one of its limits."""
     if payload.get("messaging_product") != "whatsapp":
-        raise Refused(100, "The parameter messaging_product is required.", "The parameter messaging_product is required.")
+        raise Refused(
+            100,
+            "The parameter messaging_product is required.",
+            "The parameter messaging_product is required.",
+        )
     if payload.get("recipient_type", "individual") not in ("individual", "group"):
         raise Refused(100, "recipient_type must be one of {individual, group}.")
     _check_address(payload)
@@ -30,7 +34,7 @@ def check_message(payload: Node) -> None:
     kind = payload.get("type", "text")
     check = CHECKS.get(kind) if isinstance(kind, str) else None
     if check is None:
-        raise Refused(100, f"type must be one of {{{', '.join(sorted(CHECKS))}}}.", 'Param type is not a valid value.')
+        raise Refused(100, f"type must be one of {{{', '.join(sorted(CHECKS))}}}.", "Param type is not a valid value.")
     if kind not in payload:
         raise missing(kind)
     node = payload[kind]
@@ -115,7 +119,7 @@ def _check_text(node: Node, kind: str) -> None:
         raise Refused(100, message="The parameter text['body'] is required.")
     if not isinstance(body, str) or not body.strip():
         raise invalid("text.body must be a string that is not empty.")
-    if len(body) > 4096:  # noqa: PLR2004 - Meta's number, named in the sentence below
+    if len(body) > 4096:
         raise Refused(100, message="Param text['body'] must be at most 4096 characters long.")
     if not isinstance(node.get("preview_url", False), bool):
         raise Refused(100, "Param text.preview_url must be a boolean.")
@@ -152,7 +156,7 @@ def _check_contacts(node: object, kind: str) -> None:
     for card in _parts({"contacts": node}, "contacts", "contacts", CONTACTS_AT_MOST):
         name = _part(card, "name", "contacts.name")
         _words(name, "formatted_name", "contacts.name.formatted_name", 1024)
-        if len([part for part in name.values() if part]) < 2:  # noqa: PLR2004 - formatted_name and one more
+        if len([part for part in name.values() if part]) < 2:
             raise missing("contacts.name: one of first_name, last_name, middle_name, suffix, prefix")
 
 
@@ -222,7 +226,7 @@ def _check_list(action: Node) -> None:
             _words(row, "title", "Row title", 24)
             if row.get("description") is not None:
                 _words(row, "description", "Row description", 72, least=0)
-    if len(ids) > 10:  # noqa: PLR2004 - Meta's number, named in the sentence below
+    if len(ids) > 10:
         raise invalid("Total row count exceed max allowed count: 10")
     _once(ids, "row id")
 
@@ -262,5 +266,5 @@ CHECKS: dict[str, Callable[[Any, str], None]] = {
     "contacts": _check_contacts,
     "reaction": _check_reaction,
     "template": _check_template,
-    **{kind: _check_media for kind in MEDIA_TYPES},
+    **dict.fromkeys(MEDIA_TYPES, _check_media),
 }

@@ -36,8 +36,11 @@ MAGIC = (
         "447700900194", "Tess Timeout", "Accepts and delivers every message, but never answers the call that sent it.",
         Fault(Kind.TIMEOUT_AFTER_ACCEPT),
     ),
-    Magic("447700900195", "Olu Offline", "Messages are sent, never delivered: the phone is off.", Fault(Kind.NEVER_DELIVERED)),
-    Magic("447700900196", "Una Unread", "Messages are delivered, never reported as read.", Fault(Kind.NEVER_READ)),
+    Magic(
+        "447700900195", "Olu Offline", "Messages are sent, never delivered: the phone is off.",
+        Fault(Kind.NEVER_DELIVERED),
+    ),
+    Magic("447700900196", "Nora Unread", "Messages are delivered, never reported as read.", Fault(Kind.NEVER_READ)),
     Magic(
         "447700900197", "Gus Gateway", "The first try gets an HTML page with status 502, as from a broken proxy.",
         Fault(Kind.HTML_502), first_tries=1,

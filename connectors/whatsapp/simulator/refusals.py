@@ -38,7 +38,7 @@ TITLES = {
 DETAILS = {
     130429: "Message failed to send because there were too many messages sent from this phone number in a short time.",
     131026: "Message Undeliverable.",
-    131047: "Message failed to send because more than 24 hours have passed since the customer last replied to this number.",
+    131047: "Message failed to send because more than 24 hours have passed since the last reply to this number.",
     131053: "The media could not be downloaded from the link, or its type is not supported.",
     131056: "Message failed to send because there were too many messages from this number to the same contact.",
 }
@@ -51,7 +51,7 @@ HTTP = {
 TRANSIENT = {2, 4, 130429, 131000, 131016, 131056, 131057, 133004}
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False)
 class Refused(Exception):
     """Meta would answer this call with an error of this code."""
 

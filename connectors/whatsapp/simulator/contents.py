@@ -1,0 +1,181 @@
+"""What a contact can send: from the short JSON of the control API, or a form, to the node Meta would send."""
+
+from __future__ import annotations
+
+import base64
+import mimetypes
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from connectors.whatsapp.simulator.rows import OUTBOUND, Media, Message
+
+SAMPLES = Path(__file__).parent / "samples"
+PARCEL, VOICE_NOTE = SAMPLES / "parcel.jpg", SAMPLES / "voice-note.ogg"
+
+PLACES: dict[str, dict[str, Any]] = {
+    "home": {"latitude": 51.5416, "longitude": -0.1431, "name": "14 Orchard Lane", "address": "London NW1"},
+    "store": {
+        "latitude": 51.5290,
+        "longitude": -0.1255,
+        "name": "Fernhill King's Cross",
+        "address": "Goods Way 3",
+    },
+    "here": {"latitude": 51.5074, "longitude": -0.1657},
+}
+PLACE_TITLES = {
+    "home": "My home, 14 Orchard Lane",
+    "store": "Fernhill King's Cross",
+    "here": "Where I am now",
+}
+
+AddMedia = Callable[[bytes, str, str], Media]
+
+
+class Unclear(ValueError):
+    """The control API was asked for something it does not understand."""
+
+
+def text(body: str) -> dict[str, Any]:
+    return {"type": "text", "text": {"body": body}}
+
+
+def location(place: dict[str, Any]) -> dict[str, Any]:
+    return {"type": "location", "location": place}
+
+
+def reaction(wamid: str, emoji: str) -> dict[str, Any]:
+    """Without an emoji the reaction is taken away: Meta leaves the key out."""
+    return {"type": "reaction", "reaction": {"message_id": wamid, **({"emoji": emoji} if emoji else {})}}
+
+
+def file(media: Media, kind: str, caption: str = "") -> dict[str, Any]:
+    """Return a media message; a voice note is told by its kind."""
+    node: dict[str, Any] = {"mime_type": media.mime_type, "sha256": media.sha256, "id": media.id}
+    if kind == "audio":
+        node["voice"] = "opus" in media.mime_type
+    if kind == "document":
+        node["filename"] = media.filename
+    if kind == "sticker":
+        node["animated"] = False
+    if caption and kind in ("image", "video", "document"):
+        node["caption"] = caption
+    return {"type": kind, kind: node}
+
+
+def tap(message: Message | None, reply_id: str, title: str = "") -> dict[str, Any]:
+    """Return the reply to a button or a list row; what the message shows wins over what the caller says."""
+    shape, options = replies_of(message) if message else ("button", [])
+    option = next(
+        (option for option in options if option["id"] == reply_id),
+        {"id": reply_id, "title": title or reply_id},
+    )
+    if shape == "template":
+        return {"type": "button", "button": {"payload": option["id"], "text": option["title"]}}
+    kind = "list_reply" if shape == "list" else "button_reply"
+    return {"type": "interactive", "interactive": {"type": kind, kind: option}}
+
+
+def replies_of(message: Message) -> tuple[str, list[dict[str, str]]]:
+    """Return what can be tapped under a message of the business, and whether it is buttons or a list."""
+    if message.direction != OUTBOUND:
+        return "none", []
+    if message.type == "template":
+        return "template", _template_replies(message.content.get("template") or {})
+    node = message.content.get("interactive") or {}
+    action = node.get("action") or {}
+    if node.get("type") == "button":
+        return "button", [dict(button["reply"]) for button in action["buttons"]]
+    if node.get("type") == "list":
+        rows = [row for section in action["sections"] for row in section["rows"]]
+        return "list", [{k: v for k, v in row.items() if k in ("id", "title", "description") and v} for row in rows]
+    return "none", []
+
+
+def _template_replies(template: dict[str, Any]) -> list[dict[str, str]]:
+    replies = []
+    for component in template.get("components") or []:
+        if component.get("type") == "button" and component.get("sub_type") == "quick_reply":
+            payload = next((p.get("payload") for p in component.get("parameters") or []), None)
+            replies.append({"id": str(payload or "reply"), "title": "Reply"})
+    return replies
+
+
+def words_of(message: Message) -> str:  # noqa: C901 - one line for each type
+    """Return a message as one text: what a list row, a quote or a test wants to see of it."""
+    node = message.content.get(message.type)
+    match message.type, node:
+        case "text", {"body": str(body)}:
+            return body
+        case "interactive", {"body": {"text": str(body)}}:
+            return body
+        case "interactive", {"button_reply": {"title": str(title)}} | {"list_reply": {"title": str(title)}}:
+            return title
+        case "button", {"text": str(title)}:
+            return title
+        case "reaction", {"emoji": str(emoji)}:
+            return emoji
+        case "location", dict():
+            return str(node.get("name") or node.get("address") or "")
+        case "template", dict():
+            return template_words(node)
+        case _, {"caption": str(caption)}:
+            return caption
+        case "document", {"filename": str(filename)}:
+            return filename
+        case "contacts", [{"name": {"formatted_name": str(name)}}, *_]:
+            return name
+    return ""
+
+
+def template_words(template: dict[str, Any]) -> str:
+    """Return what a template says; the simulator knows its name and what was filled in, not Meta's approved text."""
+    filled = [
+        str(parameter.get("text"))
+        for component in template.get("components") or []
+        if component.get("type") in ("header", "body")
+        for parameter in component.get("parameters") or []
+        if parameter.get("text")
+    ]
+    return " · ".join([str(template.get("name", "")), *filled])
+
+
+def from_request(asked: dict[str, Any], quoted: Message | None, add_media: AddMedia) -> dict[str, Any]:
+    """Return the node for one call of the control API: {"text": …}, {"tap": …}, {"location": …}, {"image": …}, …"""
+    match asked:
+        case {"raw": {"type": str(), **_rest}}:
+            return dict(asked["raw"])
+        case {"tap": str(reply_id)}:
+            return tap(quoted, reply_id, str(asked.get("title") or ""))
+        case {"reaction": str(emoji), "to": str(wamid)}:
+            return reaction(wamid, emoji)
+        case {"text": str(body)} if body:
+            return text(body)
+        case {"location": {"latitude": _, "longitude": _, **_rest}}:
+            return location(asked["location"])
+        case {"location": str(name)} if name in PLACES:
+            return location(PLACES[name])
+        case {"contacts": list(cards)}:
+            return {"type": "contacts", "contacts": cards}
+    for kind in ("image", "audio", "video", "document", "sticker"):
+        if asked.get(kind):
+            return _file_from(asked[kind] if isinstance(asked[kind], dict) else {}, kind, add_media)
+    raise Unclear("Say one of text, tap, location, image, audio, video, document, sticker, contacts, reaction, raw.")
+
+
+def _file_from(asked: dict[str, Any], kind: str, add_media: AddMedia) -> dict[str, Any]:
+    """Return a file message: of the given base64, or of the sample picture and the sample voice note."""
+    sample = VOICE_NOTE if kind == "audio" else PARCEL
+    if "base64" in asked:
+        content, name = base64.b64decode(str(asked["base64"])), str(asked.get("filename") or kind)
+    else:
+        content, name = sample.read_bytes(), str(asked.get("filename") or sample.name)
+    mime_type = str(asked.get("mime_type") or mime_of(name, "application/octet-stream"))
+    return file(add_media(content, mime_type, name), kind, str(asked.get("caption") or ""))
+
+
+def mime_of(filename: str, otherwise: str) -> str:
+    """Return a file's type by its name; a voice note is named as WhatsApp names it."""
+    if filename.endswith(".ogg"):
+        return "audio/ogg; codecs=opus"
+    return mimetypes.guess_type(filename)[0] or otherwise
