@@ -33,6 +33,7 @@ from bot.errors import BadSettings, BotError
 from bot.settings import ROOT, Settings
 
 READY_WITHIN_S = 300
+STARTS_ALLOWED = 2  # of one process, before all are ready: one stumble is bad luck, two are a fault
 STOP_WITHIN_S = 12  # then what is left is killed; `make serve` promises 15
 DEMO_NUMBER = "100000000000001"
 DEMO_ACCOUNTS = (
@@ -116,11 +117,10 @@ def _run(settings: Settings, *, simulated: bool, kept: _Kept | None) -> int:
     started = time.monotonic()
     with _Supervised(processes(settings, model, simulated), env, logs, to_stdout=not simulated) as running:
         _say("Starting")
-        if not running.wait_until_ready(settings, stopping):
-            return 0
-        _say(f"Ready after {time.monotonic() - started:.0f} s")
-        print(_welcome(settings, accounts) if simulated else _serving(settings), flush=True)
-        running.keep(stopping)
+        if running.wait_until_ready(settings, stopping):
+            _say(f"Ready after {time.monotonic() - started:.0f} s")
+            _say(_welcome(settings, accounts) if simulated else _serving(settings))
+            running.keep(stopping)
     _say("Stopped")
     return 0
 
@@ -148,8 +148,13 @@ def processes(settings: Settings, model: Path, simulated: bool) -> list[Process]
         python,
         "-m",
         "gunicorn",
-        "-c",
-        "python:handoff.gunicorn",
+        "-k",
+        "gthread",
+        "--threads",
+        "256",
+        "--graceful-timeout",
+        "5",
+        "--no-control-socket",
         "-b",
         f"{settings.host}:{settings.desk_port}",
         "handoff.app:create_app()",
@@ -405,9 +410,11 @@ class _Supervised:
         deadline = time.monotonic() + READY_WITHIN_S
         host = "127.0.0.1" if settings.host == "0.0.0.0" else settings.host  # noqa: S104  # compared, not bound
         missing = list(self._wanted)
+        seen: dict[str, set[int]] = {}
         while not stopping:
             for process in self._note_pids():
-                if process["statename"] == "FATAL":
+                seen.setdefault(process["name"], set()).add(process["pid"])
+                if process["statename"] == "FATAL" or len(seen[process["name"]] - {0}) > STARTS_ALLOWED:
                     raise CannotStart(self._why(process["name"]))
             if self._process.poll() is not None:
                 raise CannotStart(f"the process runner ended; see {self._logs / 'supervisord.log'}")
@@ -490,7 +497,7 @@ def _say(words: str) -> None:
 
 
 def _welcome(settings: Settings, accounts: list[tuple[str, str, str]]) -> str:
-    lines = "\n".join(f"             {email:<24}{password:<22}{role}" for email, password, role in accounts)
+    lines = "\n".join(f"             {email:<24}{password:<26}{role}" for email, password, role in accounts)
     return f"""
   Baton is ready.
 

@@ -13,7 +13,6 @@ from bot.errors import BadSettings
 
 ROOT = Path(__file__).resolve().parent.parent
 HOME = ROOT / ".baton"  # everything Baton makes on this machine: database, models, logs, media
-SQLITE_DEFAULT = f"sqlite:///{HOME / 'baton.db'}"
 
 # Without these the real Cloud API can't be spoken to. Each with what it is, for the one who has to find it.
 NEEDED_TO_SERVE = {
@@ -28,7 +27,7 @@ NEEDED_TO_SERVE = {
 class Settings:
     """What the environment says. Ports are TCP ports on `host`; secrets are never printed."""
 
-    database_url: str = SQLITE_DEFAULT
+    database_url: str = f"sqlite:///{HOME / 'baton.db'}"
     whatsapp_api_url: str = "https://graph.facebook.com"
     whatsapp_api_version: str = "v25.0"
     whatsapp_phone_number_ids: tuple[str, ...] = ()
@@ -80,8 +79,9 @@ class Settings:
                 raise BadSettings(f"{name} is {words!r}; it must begin with http:// or https://")
             return words
 
+        home = Path(text("BATON_HOME", str(HOME))).resolve()
         return cls(
-            database_url=_database_url(text("DATABASE_URL", SQLITE_DEFAULT)),
+            database_url=_database_url(text("DATABASE_URL", f"sqlite:///{home / 'baton.db'}")),
             whatsapp_api_url=url("WHATSAPP_API_URL", cls.whatsapp_api_url),
             whatsapp_api_version=text("WHATSAPP_API_VERSION", cls.whatsapp_api_version),
             whatsapp_phone_number_ids=many("WHATSAPP_PHONE_NUMBER_ID"),
@@ -98,7 +98,7 @@ class Settings:
             actions_port=port("ACTIONS_PORT", cls.actions_port),
             desk_port=port("DESK_PORT", cls.desk_port),
             simulator_port=port("SIMULATOR_PORT", cls.simulator_port),
-            home=Path(text("BATON_HOME", str(HOME))).resolve(),
+            home=home,
         )
 
     def missing_to_serve(self) -> dict[str, str]:

@@ -15,6 +15,7 @@ from pathlib import Path
 from bot.errors import TrainingFailed
 from bot.settings import ROOT, Settings
 
+UNFINISHED = "unfinished-"  # without a dot, at which Rasa would cut the name
 KEPT = 3  # models; each is under a megabyte, but old ones mislead
 TIME_LIMIT = 900  # seconds
 TELL_EVERY = 5  # seconds between two lines of progress
@@ -65,7 +66,7 @@ def train(settings: Settings, progress: Callable[[str], None], root: Path = ROOT
     models, log = settings.home / "models", settings.home / "logs" / "training.log"
     models.mkdir(parents=True, exist_ok=True)
     log.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = models / f".{name}.{os.getpid()}.tar.gz"
+    unfinished = models / f"{UNFINISHED}{name}-{os.getpid()}.tar.gz"
     try:
         _run_rasa(settings, root, unfinished, log, progress)
         if not unfinished.is_file():
@@ -137,6 +138,6 @@ def _reason(log: Path) -> str:
 
 def _forget_old_models(models: Path, newest: Path) -> None:
     """Keep the newest few, and this one whatever its age."""
-    others = [path for path in models.glob("*.tar.gz") if path != newest and not path.name.startswith(".")]
+    others = [path for path in models.glob("*.tar.gz") if path != newest and not path.name.startswith(UNFINISHED)]
     for path in sorted(others, key=lambda path: path.stat().st_mtime, reverse=True)[KEPT - 1 :]:
         path.unlink(missing_ok=True)

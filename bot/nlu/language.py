@@ -84,7 +84,7 @@ def _patterns(places: Places) -> Iterator[dict[str, Any]]:
     yield from _order_numbers()
     yield from _postcodes("|".join(sorted(places.postcode_areas, key=len, reverse=True)).lower())
     for town in places.towns:
-        yield from _town(town)
+        yield from _town(town, has_store=places.store_in(town.name) is not None)
 
 
 def _order_numbers() -> Iterator[dict[str, Any]]:
@@ -106,7 +106,7 @@ def _postcodes(areas: str) -> Iterator[dict[str, Any]]:
     yield {"label": POSTCODE_DISTRICT, "pattern": [{"LOWER": {"REGEX": f"^{outward}$"}}]}
 
 
-def _town(town: Town) -> Iterator[dict[str, Any]]:
+def _town(town: Town, *, has_store: bool) -> Iterator[dict[str, Any]]:
     for name in (town.name, *town.also):
         if town.only_capitalised and name == town.name:
             yield {"label": TOWN, "id": town.name, "pattern": [{"TEXT": name}]}
@@ -114,5 +114,6 @@ def _town(town: Town) -> Iterator[dict[str, Any]]:
             continue
         yield {"label": TOWN, "id": town.name, "pattern": name}
         if " " not in name and len(name) >= LONG_ENOUGH_FOR_A_SLIP:
-            slips = "FUZZY2" if len(name) >= LONG_ENOUGH_FOR_TWO else "FUZZY1"
+            # Two slips only where most people ask from: "manchster" is two letters away from Lancaster too.
+            slips = "FUZZY2" if has_store and len(name) >= LONG_ENOUGH_FOR_TWO else "FUZZY1"
             yield {"label": TOWN, "id": town.name, "pattern": [{"LOWER": {slips: name.lower()}}]}

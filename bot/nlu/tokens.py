@@ -65,7 +65,9 @@ def _tokens(doc: Doc, words: Clean) -> list[Token]:
         n = piece.end
         if not any(character.isalnum() for character in piece.text):
             continue
-        lemma = PLACEHOLDERS[entity.label_] if entity is not None else lemma_of(piece[0])
         start, end = words.span(piece.start_char, piece.end_char)
-        tokens.append(Token(piece.text.lower(), start, end, lemma=lemma))
+        if entity is not None:
+            tokens.append(Token(PLACEHOLDERS[entity.label_], start, end))
+        else:
+            tokens.append(Token(piece.text.lower(), start, end, lemma=lemma_of(piece[0])))
     return tokens

@@ -78,7 +78,7 @@ class WhatsAppInput(InputChannel):  # type: ignore[misc]
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._ledger = Ledger(settings.database_url)
-        catalogue = Catalogue.load(ROOT / "data")
+        catalogue = Catalogue.load(ROOT / "data" / "responses")
         words = Words(catalogue.say("utter_turn_failed"), catalogue.say("utter_turn_failed_twice"))
         self._turns = Turns(self._ledger, words, clock.now, invited=settings.bot_invited)
         self._bot: Bot | None = None

@@ -1,0 +1,40 @@
+"""Houses to journey through."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterator
+
+import pytest
+
+from tests import parts
+from tests.journeys.house import House
+
+
+@pytest.fixture(scope="module", params=["sqlite", "postgresql"])
+def house(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, postgres: parts.Postgres
+) -> Iterator[House]:
+    """A running Baton on each database, shared by the tests of a file; each test brings contacts of its own."""
+    home = tmp_path_factory.mktemp("home")
+    if request.param == "sqlite":
+        running = House(home).start()
+        yield running
+        running.stop()
+        return
+    if postgres.url is None:
+        parts.skip(postgres.why_not)
+    name = f"baton_test_{secrets.token_hex(6)}"
+    running = House(home, postgres.make(name)).start()
+    yield running
+    running.stop()
+    postgres.drop(name)
+
+
+@pytest.fixture
+def phone(house: House) -> str:
+    """The number of a contact who never wrote before."""
+    number = f"447700{secrets.randbelow(10**6):06d}"
+    parts_of_name = secrets.choice(("Robin", "Alex", "Kim", "Jo")), secrets.choice(("Ash", "Elm", "Oak", "Yew"))
+    house.new_contact(number, " ".join(parts_of_name))
+    return number
