@@ -114,7 +114,9 @@ def _find_python() -> Optional[str]:
 def _version(python: str) -> Optional[tuple]:  # type: ignore[type-arg]  # must run on Python 3.8
     code = "import sys; print(sys.implementation.name, *sys.version_info[:2])"
     try:
-        said = subprocess.run([python, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, timeout=20, check=False)
+        said = subprocess.run(
+            [python, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, timeout=20, check=False
+        )
     except (OSError, subprocess.TimeoutExpired):
         return None
     words = said.stdout.decode().split()

@@ -6,6 +6,7 @@ import hashlib
 import re
 from collections.abc import Iterator
 from functools import lru_cache
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,10 @@ from bot.places import Places, Town
 from bot.settings import ROOT
 
 LOOKUPS = ROOT / "data" / "lookups"
-OWN_FILES = tuple(Path(__file__).with_name(name) for name in ("language.py", "normalise.py", "tokens.py", "entities.py"))
+OWN_FILES = tuple(
+    Path(__file__).with_name(name)
+    for name in ("language.py", "normalise.py", "tokens.py", "entities.py", "confidence.py")
+)
 
 ORDER_NUMBER = "order_number"
 POSTCODE = "postcode"
@@ -69,7 +73,7 @@ def value_of(entity: Span) -> str:
 
 def fingerprint() -> str:
     """Return a hash of everything the tokens and entities depend on, for Rasa's training cache."""
-    digest = hashlib.sha256(spacy.__version__.encode())
+    digest = hashlib.sha256(version("spacy").encode())
     for path in (*OWN_FILES, *sorted(LOOKUPS.glob("*.yml"))):
         digest.update(path.read_bytes())
     return digest.hexdigest()
@@ -102,7 +106,8 @@ def _order_numbers() -> Iterator[dict[str, Any]]:
 def _postcodes(areas: str) -> Iterator[dict[str, Any]]:
     outward, inward = rf"({areas})\d[a-z\d]?", r"\d[abd-hjlnp-uw-z]{2}"
     yield {"label": POSTCODE, "pattern": [{"LOWER": {"REGEX": f"^{outward}[-.]?{inward}$"}}]}
-    yield {"label": POSTCODE, "pattern": [{"LOWER": {"REGEX": f"^{outward}$"}}, {"LOWER": {"REGEX": f"^{inward}$"}}]}
+    halves = [{"LOWER": {"REGEX": f"^{half}$"}} for half in (outward, inward)]
+    yield {"label": POSTCODE, "pattern": [halves[0], {"IS_PUNCT": True, "OP": "?"}, halves[1]]}
     yield {"label": POSTCODE_DISTRICT, "pattern": [{"LOWER": {"REGEX": f"^{outward}$"}}]}
 
 

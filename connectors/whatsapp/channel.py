@@ -9,7 +9,6 @@ import re
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from bot.content.catalogue import Catalogue
 from rasa.core.agent import Agent
 from rasa.core.channels.channel import InputChannel, OutputChannel, UserMessage
 from rasa.shared.core.events import ActionExecuted, BotUttered, SessionStarted, UserUttered
@@ -21,6 +20,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from bot import clock
 from bot import messages as says
+from bot.content.catalogue import Catalogue
 from bot.ledger import inbox
 from bot.ledger.inbox import Turn, Understood
 from bot.ledger.transaction import Ledger
@@ -32,6 +32,7 @@ from connectors.whatsapp.turns import Answer, Turns, Words
 log = logging.getLogger(__name__)
 
 NAME = "whatsapp"
+INTRODUCTION = "utter_introduction"  # a new contact's first answer begins with it, whatever they wrote
 DRAIN_S = 5.0  # how long turns at work may still take when we are told to stop
 TAPPED = re.compile(r"^/(?P<intent>\w+)(?P<entities>\{.*\})?$", re.DOTALL)
 NOT_UNDERSTOOD = {"intent": {"name": "nlu_fallback", "confidence": 1.0}, "entities": [], "intent_ranking": []}
@@ -42,6 +43,7 @@ class WhatsAppOutput(OutputChannel):  # type: ignore[misc]  # Rasa has no types
 
     def __init__(self) -> None:
         self.said: list[says.Outbound] = []
+        self._introduction: list[says.Outbound] = []
         self.may_be_silent = False
 
     @classmethod
@@ -54,12 +56,17 @@ class WhatsAppOutput(OutputChannel):  # type: ignore[misc]  # Rasa has no types
         self.keep(message)
 
     def keep(self, message: dict[str, Any]) -> None:
-        """Read one utterance; a wanted silence says so (`json_message={"silence": True}`)."""
+        """Read one utterance. What is not for the contact comes as `json_message`: `{"silence": True}` says that a
+        silence is wanted, `{"introduced": True}` that the introduction left with the hand off's own sentence.
+        """
         custom = message.get("custom")
-        if isinstance(custom, dict) and custom.get("silence"):
-            self.may_be_silent = True
+        custom = custom if isinstance(custom, dict) else {}
+        self.may_be_silent = self.may_be_silent or bool(custom.get("silence"))
+        if custom.get("introduced"):
+            self._introduction.clear()
         try:
-            self.said.extend(speech.from_rasa(message))
+            introduces = message.get("utter_action") == INTRODUCTION
+            (self._introduction if introduces else self.said).extend(speech.from_rasa(message))
         except Exception:  # what can't be shown must not cost the contact the rest of the answer
             log.exception("an utterance can't be shown on WhatsApp", extra={"action": "unspeakable"})
 
@@ -69,7 +76,7 @@ class WhatsAppOutput(OutputChannel):  # type: ignore[misc]  # Rasa has no types
         ranking = [item for item in parsed.get("intent_ranking") or [] if item.get("name") != "nlu_fallback"]
         best = ranking[0] if intent.get("name") == "nlu_fallback" and ranking else intent
         understood = Understood(str(best.get("name") or ""), float(best.get("confidence") or 0.0))
-        return Answer(speech.merge(self.said), understood, self.may_be_silent)
+        return Answer(speech.merge([*self._introduction, *self.said]), understood, self.may_be_silent)
 
 
 class WhatsAppInput(InputChannel):  # type: ignore[misc]
@@ -96,47 +103,45 @@ class WhatsAppInput(InputChannel):  # type: ignore[misc]
 
     def blueprint(self, on_new_message: Callable[[UserMessage], Awaitable[Any]]) -> Blueprint:
         """Return the routes under /webhooks/whatsapp."""
+        self._on_new_message = on_new_message
         blueprint = Blueprint("whatsapp_webhook")
-
-        @blueprint.get("/webhook")  # type: ignore[misc]
-        async def verify(request: Request) -> HTTPResponse:
-            """Echo Meta's challenge when the address is registered."""
-            query = {name: values[0] for name, values in request.args.items() if values}
-            challenge = webhook.answer_challenge(query, self._settings.whatsapp_verify_token)
-            return response.text("forbidden", status=403) if challenge is None else response.text(challenge)
-
-        @blueprint.post("/webhook")  # type: ignore[misc]
-        async def receive(request: Request) -> HTTPResponse:
-            """Verify, write down, say yes."""
-            return await self._receive(request)
-
-        @blueprint.get("/ready")  # type: ignore[misc]
-        async def ready(_request: Request) -> HTTPResponse:
-            """Say 200 only once a model answers and the ledger can be written."""
-            model = self._bot is not None
-            ledger = await asyncio.to_thread(self._ledger.can_be_written)
-            return response.json({"model": model, "ledger": ledger}, status=200 if model and ledger else 503)
-
-        @blueprint.listener("after_server_start")  # type: ignore[misc]
-        async def begin(app: Sanic, _loop: Any) -> None:
-            """Wake the bot, then whatever waited while we were away."""
-            agent = getattr(app.ctx, "agent", None)
-            if agent is None or not agent.is_ready():
-                log.error("no model is loaded; messages are kept and wait", extra={"action": "no_model"})
-                return
-            self._bot = await Bot.awake(agent, on_new_message)
-            self._sweep = asyncio.create_task(self._turns.sweep(self._bot.run))
-
-        @blueprint.listener("before_server_stop")  # type: ignore[misc]
-        async def end(_app: Sanic, _loop: Any) -> None:
-            """Let the turns at work finish."""
-            if self._sweep is not None:
-                self._sweep.cancel()
-            await self._turns.stop(DRAIN_S)
-
+        # Sanic writes on its handlers, which a bound method does not allow.
+        blueprint.add_route(lambda request: self._verify(request), "/webhook", methods=["GET"], name="verify")  # noqa: PLW0108
+        blueprint.add_route(lambda request: self._receive(request), "/webhook", methods=["POST"], name="receive")  # noqa: PLW0108
+        blueprint.add_route(lambda request: self._ready(request), "/ready", methods=["GET"], name="ready")  # noqa: PLW0108
+        blueprint.listener("after_server_start")(self._begin)
+        blueprint.listener("before_server_stop")(self._end)
         return blueprint
 
+    async def _verify(self, request: Request) -> HTTPResponse:
+        """Echo Meta's challenge when the address is registered."""
+        query = {name: values[0] for name, values in request.args.items() if values}
+        challenge = webhook.answer_challenge(query, self._settings.whatsapp_verify_token)
+        return response.text("forbidden", status=403) if challenge is None else response.text(challenge)
+
+    async def _ready(self, _request: Request) -> HTTPResponse:
+        """Say 200 only once a model answers and the ledger can be written."""
+        model = self._bot is not None
+        ledger = await asyncio.to_thread(self._ledger.can_be_written)
+        return response.json({"model": model, "ledger": ledger}, status=200 if model and ledger else 503)
+
+    async def _begin(self, app: Sanic, _loop: Any) -> None:
+        """Wake the bot, then whatever waited while we were away."""
+        agent = getattr(app.ctx, "agent", None)
+        if agent is None or not agent.is_ready():
+            log.error("no model is loaded; messages are kept and wait", extra={"action": "no_model"})
+            return
+        self._bot = await Bot.awake(agent, self._on_new_message)
+        self._sweep = asyncio.create_task(self._turns.sweep(self._bot.run))
+
+    async def _end(self, _app: Sanic, _loop: Any) -> None:
+        """Let the turns at work finish."""
+        if self._sweep is not None:
+            self._sweep.cancel()
+        await self._turns.stop(DRAIN_S)
+
     async def _receive(self, request: Request) -> HTTPResponse:
+        """Verify, write down, say yes."""
         if not webhook.is_signed(
             request.body, request.headers.get("X-Hub-Signature-256"), self._settings.whatsapp_app_secrets
         ):

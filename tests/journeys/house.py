@@ -1,4 +1,4 @@
-"""A whole running Baton for tests: `python -m bot up` as a newcomer starts it, on free ports and in a home of its own."""
+"""A whole running Baton for tests: what a newcomer starts, on free ports and in a home of its own."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class House:
 
     def start(self, ready: str = "Baton is ready") -> House:
         """Start, and wait until it says that it is ready."""
-        _lend_model(self.home)
+        lend_model(self.home)
         self.process = subprocess.Popen(
             [sys.executable, "-m", "bot", self._command],
             env=self.env, cwd=ROOT, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
@@ -58,7 +58,9 @@ class House:
         started = eventually(
             lambda: ready in self.words or self.process.poll() is not None, within_s=READY_WITHIN_S, every_s=0.2
         )
-        assert started and ready in self.words, f"Baton did not start:\n{self.words}\n{self.last_words()}"
+        if not started or ready not in self.words:
+            self.stop()
+            raise AssertionError(f"Baton did not start:\n{self.words}\n{self.last_words()}")
         return self
 
     def _read(self) -> None:
@@ -197,7 +199,7 @@ def _children(pid: int) -> list[int]:
     return [int(word) for word in path.read_text().split()]
 
 
-def _lend_model(home: Path) -> None:
+def lend_model(home: Path) -> None:
     """Train once for all tests (and for `make up`), and give each house a copy."""
     ours = Settings.from_env({}, ROOT / "no such file")
     model = training.trained_model(ours) or training.train(ours, lambda _words: None)

@@ -1,0 +1,118 @@
+"""What every action owes the contact: words within a few seconds, or a person."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from abc import ABC, abstractmethod
+from typing import Any
+
+from rasa_sdk import Action, Tracker
+from rasa_sdk.events import ActiveLoop, EventType, SlotSet
+from rasa_sdk.executor import CollectingDispatcher
+
+from actions.backoffice import BackofficeDown
+from actions.surroundings import Surroundings, surroundings
+from actions.turn import introduces_itself, slots_for_agents, turn_id_of, wish_of
+from bot import clock
+from bot.errors import AlreadyTaken
+from bot.ledger import handoffs
+from bot.messages import Outbound, Text
+from bot.vocabulary import Reason
+
+log = logging.getLogger(__name__)
+
+PATIENCE = 10  # seconds; Rasa itself would wait for five minutes
+
+
+class PoliteAction(Action, ABC):  # type: ignore[misc]  # rasa_sdk has no types
+    """An action that can't leave the contact without an answer. Its work runs in a thread and may block."""
+
+    @abstractmethod
+    def name(self) -> str:
+        """Return the name rules use."""
+
+    @abstractmethod
+    def act(self, around: Surroundings, dispatcher: CollectingDispatcher, tracker: Tracker) -> list[EventType]:
+        """Do it."""
+
+    async def run(self, dispatcher: CollectingDispatcher, tracker: Tracker, domain: dict[str, Any]) -> list[EventType]:
+        """Do it in time, pass the contact on when the shop is down, apologise when something else breaks."""
+        said = CollectingDispatcher()  # of its own: words of a thread we gave up on must not follow later
+        try:
+            events = await asyncio.wait_for(asyncio.to_thread(self._act, said, tracker), PATIENCE)
+        except Exception:  # Rasa would swallow it and say nothing
+            log.exception("an action failed", extra={"action": self.name(), "conversation": tracker.sender_id})
+            dispatcher.utter_message(response="utter_turn_failed")
+            return []
+        dispatcher.messages.extend(said.messages)
+        return events
+
+    def _act(self, said: CollectingDispatcher, tracker: Tracker) -> list[EventType]:
+        around = surroundings()
+        try:
+            return self.act(around, said, tracker)
+        except BackofficeDown as error:
+            log.warning("the backoffice is down", extra={"action": self.name(), "why": str(error)})
+            return pass_on(around, said, tracker, Reason.BACKOFFICE_DOWN, "utter_handoff_backoffice_down")
+
+
+def pass_on(
+    around: Surroundings, dispatcher: CollectingDispatcher, tracker: Tracker, reason: Reason, sentence: str
+) -> list[EventType]:
+    """Hand the conversation to the people at the desk and leave everything the bot was at.
+
+    The sentence is queued with the move itself and not said through Rasa: so it arrives even when an agent takes
+    the conversation within the same second.
+    """
+    key = tracker.sender_id
+    try:
+        with around.ledger.writing() as tx:
+            waiting = handoffs.is_waiting(tx, key)
+            result = handoffs.hand_off(
+                tx,
+                key,
+                turn_id=turn_id_of(tracker),
+                reason=reason,
+                wish=wish_of(tracker),
+                slots=slots_for_agents(tracker),
+                words=_with_introduction(
+                    around, dispatcher, tracker, "utter_handoff_still_waiting" if waiting else sentence
+                ),
+                now=clock.now(),
+            )
+    except AlreadyTaken:
+        say_nothing(dispatcher)  # an agent came first and is speaking already
+        return leave_form()
+    # Guesses at other people's orders are not forgiven while nobody has looked.
+    return leave_form() if result.merged else [*leave_form(), SlotSet("order_tries", 0)]
+
+
+def _with_introduction(
+    around: Surroundings, dispatcher: CollectingDispatcher, tracker: Tracker, sentence: str
+) -> Outbound:
+    """Return the sentence; behind the introduction if this is the first a new contact hears of us.
+
+    What the session began with would otherwise follow as a message of its own, after the hand off's.
+    """
+    words = around.catalogue.say(sentence)
+    if not introduces_itself(tracker):
+        return words
+    dispatcher.utter_message(json_message={"introduced": True})
+    return Text(f"{around.catalogue.say('utter_introduction').text}\n\n{words.text}")
+
+
+def leave_form() -> list[EventType]:
+    """Return the events after which the bot starts clean."""
+    return [
+        ActiveLoop(None),
+        SlotSet("requested_slot", None),
+        SlotSet("order_number", None),
+        SlotSet("delivery_postcode", None),
+        SlotSet("media_kind", None),
+    ]
+
+
+def say_nothing(dispatcher: CollectingDispatcher) -> None:
+    """Be silent on purpose; a turn without a word counts as a failure otherwise."""
+    dispatcher.utter_message(json_message={"silence": True})
