@@ -266,7 +266,7 @@ def _database_is_as_old(settings: Settings, kept: _Kept) -> bool:
     """Say whether the SQLite file is the one the kept passwords belong to; it may have been deleted since."""
     path = Path(settings.database_url.removeprefix("sqlite:///"))
     mark = str(path.stat().st_ino) if path.exists() else ""
-    same = kept.get("database inode") == mark
+    same = bool(kept.get("database inode") == mark)
     kept.keep("database inode", mark)
     return same
 

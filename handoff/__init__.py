@@ -1,0 +1,1 @@
+"""The desk: people. Flask and SQLAlchemy; stands on bot/, knows neither Rasa nor Meta."""

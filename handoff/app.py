@@ -1,0 +1,89 @@
+"""The desk's whole wiring, on one screen."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Callable
+from types import FrameType
+from typing import Any
+
+from flask import Flask, Response
+from sqlalchemy.exc import SQLAlchemyError
+from werkzeug.exceptions import HTTPException
+
+from bot import clock
+from bot.clock import Clock
+from bot.content.catalogue import Catalogue
+from bot.errors import BotError
+from bot.ledger.transaction import Ledger
+from bot.settings import ROOT, Settings
+from bot.vocabulary import Author, Holder, Status
+from handoff import api, desk, feed, guard, health, live, parts, refusals, signin, words
+from handoff.feed import Feed
+from handoff.parts import Parts
+
+BODY_MAX = 64 * 1024
+SECURITY = {
+    "Content-Security-Policy": (
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
+        "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+    ),
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "same-origin",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+}
+
+
+def create_app(settings: Settings | None = None, *, now: Clock = clock.now) -> Flask:
+    """Put the desk together: one ledger, one catalogue, one feed, five blueprints."""
+    settings = settings or Settings.from_env()
+    ledger = Ledger(settings.database_url)
+    tail = Feed(ledger)
+    app = Flask("handoff")
+    app.config["MAX_CONTENT_LENGTH"] = BODY_MAX
+    app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
+    app.jinja_env.globals.update(words=words, Author=Author, Holder=Holder, Status=Status)
+    parts.install(app, Parts(settings, ledger, Catalogue.load(ROOT / "data" / "responses"), now))
+    feed.install(app, tail)
+    guard.install(app)
+    for room in (desk, live, signin, health, api):
+        app.register_blueprint(room.blueprint)
+    guard.for_everybody(app.view_functions["static"])
+    app.register_error_handler(BotError, refusals.refused)
+    app.register_error_handler(HTTPException, refusals.failed)
+    app.register_error_handler(SQLAlchemyError, refusals.database_fails)
+    app.after_request(_secure)
+    tail.start()
+    _on_stop(tail.stop)
+    return app
+
+
+def _secure(response: Response) -> Response:
+    """Tell browsers what our pages never do, and to keep no page with what contacts said."""
+    for name, value in SECURITY.items():
+        response.headers.setdefault(name, value)
+    if "Cache-Control" not in response.headers:
+        response.headers["Cache-Control"] = "no-store"
+    return response
+
+
+def _on_stop(stop: Callable[[], None]) -> None:
+    """End open streams when the server is told to stop, so that it needn't wait for browsers to leave.
+
+    gunicorn's workers set their handlers before they load the app; ours goes in front. Where nobody handles the
+    signal (tests, a plain interpreter) it ends the process as ever.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        return
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT):
+        before = signal.getsignal(number)
+        if not callable(before) or before is signal.default_int_handler:
+            continue
+
+        def handle(got: int, where: FrameType | None, before: Callable[..., Any] = before) -> None:
+            stop()
+            before(got, where)
+
+        signal.signal(number, handle)

@@ -1,0 +1,152 @@
+"""The desk's pages: the lists, a conversation, and what an agent does with it."""
+
+from __future__ import annotations
+
+import json
+
+from flask import Blueprint, Response, render_template, request, url_for
+from werkzeug.wrappers import Response as AnyResponse
+
+from handoff import assignments, guard, pages, words
+from handoff import opened as opening
+from handoff.pages import Show
+from handoff.parts import parts
+from handoff.viewing import Viewer
+
+blueprint = Blueprint("desk", __name__)
+
+ZONE_COOKIE = "baton_zone"  # desk.js writes the browser's time zone there
+
+
+@blueprint.get("/")
+@guard.agents_only
+def home() -> str:
+    """Show the lists, with no conversation open."""
+    return _page(None)
+
+
+@blueprint.get("/conversations/<key>")
+@guard.agents_only
+def conversation(key: str) -> AnyResponse:
+    """Show a conversation beside the lists; alone, when htmx asks."""
+    body = _conversation(key) if guard.wants_fragment() else _page(key)
+    return Response(body, headers={"Vary": "HX-Request"})
+
+
+@blueprint.get("/list")
+@guard.agents_only
+@guard.runs_by_itself
+def rows() -> str:
+    """Show the chosen list and the counts of all."""
+    with parts().ledger.reading() as tx:
+        found = pages.rows(tx, viewer(), _show(), request.args.get("find", ""))
+    return render_template("_rows.html", rows=found)
+
+
+@blueprint.get("/alarms")
+@guard.agents_only
+@guard.runs_by_itself
+def alarms() -> str:
+    """Show what somebody must look at."""
+    with parts().ledger.reading() as tx:
+        return render_template("_alarms.html", frame=pages.frame(tx, viewer()))
+
+
+@blueprint.get("/conversations/<key>/live")
+@guard.agents_only
+@guard.runs_by_itself
+def live(key: str) -> str:
+    """Show everything of a conversation that changes by itself."""
+    return _live(key)
+
+
+@blueprint.post("/conversations/<key>/take")
+@guard.agents_only
+def take(key: str) -> AnyResponse:
+    """Take the conversation; the bot is mute from here on."""
+    with parts().ledger.writing() as tx:
+        assignments.take(tx, key, guard.who(), parts().now())
+    return _done(key, "taken")
+
+
+@blueprint.post("/conversations/<key>/requeue")
+@guard.agents_only
+def requeue(key: str) -> AnyResponse:
+    """Put the conversation back into the queue."""
+    with parts().ledger.writing() as tx:
+        assignments.requeue(tx, key, guard.who(), parts().now())
+    return _done(key, "requeued")
+
+
+@blueprint.post("/conversations/<key>/give_back")
+@guard.agents_only
+def give_back(key: str) -> AnyResponse:
+    """Return the conversation to the bot, with a last word to the contact."""
+    goodbye = parts().goodbye()
+    with parts().ledger.writing() as tx:
+        assignments.give_back(tx, key, guard.who(), goodbye, parts().now())
+    return _done(key, "given_back")
+
+
+@blueprint.post("/conversations/<key>/reply")
+@guard.agents_only
+def reply(key: str) -> AnyResponse:
+    """Queue an agent's words to the contact."""
+    with parts().ledger.writing() as tx:
+        assignments.reply(tx, key, guard.who(), _text(), client_key=_client_key(), now=parts().now())
+    return _done(key, "replied")
+
+
+@blueprint.post("/conversations/<key>/note")
+@guard.agents_only
+def note(key: str) -> AnyResponse:
+    """Write something down for agents' eyes only."""
+    with parts().ledger.writing() as tx:
+        assignments.note(tx, key, guard.who(), _text(), client_key=_client_key(), now=parts().now())
+    return _done(key, "noted")
+
+
+def viewer() -> Viewer:
+    """Return who looks, when and in which zone."""
+    return Viewer(guard.who(), parts().now(), words.zone(request.cookies.get(ZONE_COOKIE)))
+
+
+def _page(key: str | None) -> str:
+    looks = viewer()
+    with parts().ledger.reading() as tx:
+        frame = pages.frame(tx, looks)
+        found = pages.rows(tx, looks, _show(), request.args.get("find", ""))
+        opened = opening.read(tx, looks, key, whole="whole" in request.args) if key is not None else None
+    return render_template("desk.html", frame=frame, rows=found, opened=opened)
+
+
+def _conversation(key: str) -> str:
+    with parts().ledger.reading() as tx:
+        opened = opening.read(tx, viewer(), key, whole="whole" in request.args)
+    return render_template("_conversation.html", opened=opened)
+
+
+def _live(key: str) -> str:
+    with parts().ledger.reading() as tx:
+        opened = opening.read(tx, viewer(), key, whole="whole" in request.args)
+    return render_template("_live.html", opened=opened)
+
+
+def _done(key: str, what: str) -> AnyResponse:
+    """Answer a verb with what the conversation looks like now."""
+    if not guard.wants_fragment():
+        return guard.go_to(url_for("desk.conversation", key=key))
+    return Response(_live(key), headers={"HX-Trigger": json.dumps({f"baton:{what}": key})})
+
+
+def _show() -> Show:
+    asked = request.args.get("show", "")
+    return Show(asked) if asked in {show.value for show in Show} else Show.QUEUE
+
+
+def _text() -> str:
+    return request.form.get("text", "").replace("\r\n", "\n").strip()
+
+
+def _client_key() -> str | None:
+    return request.form.get("client_key") or None

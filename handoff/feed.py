@@ -1,0 +1,197 @@
+"""The desk's tail of the ledger's changes: one thread per process, one small mailbox per browser.
+
+Numbers are given at insert, not at commit, so on PostgreSQL 8 may be seen before 7. A number that was skipped is
+therefore asked for again until it turns up or its time is over; a transaction open for longer than that costs a late
+refresh (browsers look again every half minute), never a wrong page.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from dataclasses import dataclass, field
+
+from flask import Flask, current_app
+
+from bot.ledger import alarms, changes, transcript
+from bot.ledger.transaction import Ledger, Transaction
+from bot.vocabulary import Change
+
+log = logging.getLogger(__name__)
+
+EVERY_S = 0.2
+STEP_BACK = 200  # at the start: changes that were numbered before ours but commit after
+SKIPPED_KEPT_S = 60.0
+SKIPPED_MAX = 5_000
+MAILBOX_MAX = 300  # conversations; beyond it a browser is told to look at everything
+BATCH = 1000
+
+
+@dataclass(frozen=True)
+class Signals:
+    """What a browser should look at again."""
+
+    cursor: int
+    kinds: dict[str, tuple[Change, ...]]  # by conversation key
+    everything: bool = False
+    alarms: bool = False
+
+
+@dataclass(eq=False)
+class Mailbox:
+    """What one browser has not been told yet. It can't grow: the same change twice is one signal."""
+
+    _news: threading.Condition = field(default_factory=threading.Condition)
+    _kinds: dict[str, dict[Change, None]] = field(default_factory=dict)
+    _cursor: int = 0
+    _everything: bool = False
+    _alarms: bool = False
+    _closed: bool = False
+
+    def put(self, cursor: int, news: list[tuple[str, Change]], *, alarms_changed: bool = False) -> None:
+        """Add signals; never blocks and never grows beyond its bound."""
+        with self._news:
+            self._cursor = max(self._cursor, cursor)
+            self._alarms = self._alarms or alarms_changed
+            for key, kind in news:
+                self._kinds.setdefault(key, {})[kind] = None
+            if len(self._kinds) > MAILBOX_MAX:
+                self._kinds, self._everything = {}, True
+            self._news.notify()
+
+    def take(self, timeout: float) -> Signals | None:
+        """Wait for signals and empty the mailbox; None when there were none in time."""
+        with self._news:
+            self._news.wait_for(lambda: self._closed or self._alarms or self._everything or self._kinds, timeout)
+            if not (self._kinds or self._everything or self._alarms):
+                return None
+            kinds = {key: tuple(which) for key, which in self._kinds.items()}
+            signals = Signals(self._cursor, kinds, self._everything, self._alarms)
+            self._kinds, self._everything, self._alarms = {}, False, False
+            return signals
+
+    def everything(self, cursor: int) -> None:
+        """Tell the browser to look at everything again."""
+        with self._news:
+            self._cursor, self._everything = max(self._cursor, cursor), True
+            self._news.notify()
+
+    def close(self) -> None:
+        """Wake whoever waits, for the last time."""
+        with self._news:
+            self._closed = True
+            self._news.notify_all()
+
+
+class Feed:
+    """Tails `changes` and tells every mailbox."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
+        self._cursor: int | None = None
+        self._skipped: dict[int, float] = {}  # number → when we first missed it
+        self._alarms: tuple[str, ...] = ()
+        self._boxes: set[Mailbox] = set()
+        self._lock = threading.Lock()
+        self._looked_at = time.monotonic()
+        self.stopping = threading.Event()
+
+    def start(self) -> None:
+        """Begin to tail."""
+        threading.Thread(target=self._run, name="feed", daemon=True).start()
+
+    def stop(self) -> None:
+        """End the tail and every stream, at once."""
+        # No lock: this is called from a signal handler, which may have interrupted whoever holds it.
+        self.stopping.set()
+        threading.Thread(target=self._close_all, name="feed-stop", daemon=True).start()
+
+    def age(self) -> float:
+        """Return how many seconds ago the tail last looked, with success."""
+        return time.monotonic() - self._looked_at
+
+    def subscribe(self) -> Mailbox:
+        """Return a mailbox that hears of everything from now on."""
+        box = Mailbox()
+        with self._lock:
+            self._boxes.add(box)
+        return box
+
+    def unsubscribe(self, box: Mailbox) -> None:
+        """Forget a mailbox."""
+        with self._lock:
+            self._boxes.discard(box)
+
+    def subscribers(self) -> int:
+        """Return how many browsers listen."""
+        with self._lock:
+            return len(self._boxes)
+
+    def look(self) -> None:
+        """Look once, and tell every mailbox what is new. What fails is looked at again, whole."""
+        with self._ledger.reading() as tx:
+            start = self._cursor if self._cursor is not None else max(0, changes.latest(tx) - STEP_BACK)
+            late = transcript.changes_among(tx, list(self._skipped)) if self._skipped else []
+            new = _all_after(tx, start)
+            keys = transcript.keys_of(tx, {change.conversation_id for change in late + new}) if late or new else {}
+            raised = tuple(alarm.name for alarm in alarms.raised(tx))
+        self._looked_at = time.monotonic()
+        alarms_changed, self._alarms = raised != self._alarms, raised
+        self._cursor = new[-1].id if new else start
+        self._remember_skipped(start, new, {change.id for change in late})
+        told = [(keys[change.conversation_id], change.kind) for change in late + new]
+        if told or alarms_changed:
+            with self._lock:
+                boxes = list(self._boxes)
+            for box in boxes:
+                box.put(self._cursor, told, alarms_changed=alarms_changed)
+
+    def _remember_skipped(self, start: int, new: list[changes.Noted], found: set[int]) -> None:
+        """Keep the numbers that are still missing, for a while."""
+        now = time.monotonic()
+        skipped = {n: at for n, at in self._skipped.items() if n not in found and at > now - SKIPPED_KEPT_S}
+        before = start
+        for change in new:
+            skipped.update(dict.fromkeys(range(max(before + 1, change.id - SKIPPED_MAX), change.id), now))
+            before = change.id
+        self._skipped = dict(list(skipped.items())[-SKIPPED_MAX:])
+
+    def _run(self) -> None:
+        broken = False
+        while not self.stopping.wait(EVERY_S):
+            try:
+                self.look()
+            except Exception:  # whatever the database does, the tail goes on
+                if not broken:
+                    log.exception("the feed can't read changes; it tries again", extra={"action": "feed_broken"})
+                broken = True
+                self.stopping.wait(1.0)
+            else:
+                if broken:
+                    log.warning("the feed reads changes again", extra={"action": "feed_mended"})
+                broken = False
+
+    def _close_all(self) -> None:
+        with self._lock:
+            boxes = list(self._boxes)
+        for box in boxes:
+            box.close()
+
+
+def _all_after(tx: Transaction, cursor: int) -> list[changes.Noted]:
+    news: list[changes.Noted] = []
+    while batch := changes.after(tx, news[-1].id if news else cursor, BATCH):
+        news += batch
+    return news
+
+
+def install(app: Flask, made: Feed) -> None:
+    """Give an app its feed."""
+    app.extensions["baton.feed"] = made
+
+
+def feed() -> Feed:
+    """Return the feed of the app that answers this request."""
+    found: Feed = current_app.extensions["baton.feed"]
+    return found

@@ -1,0 +1,176 @@
+"""Who may come in: sessions for pages, tokens for the API, nobody from another site. Every view is marked.
+
+A view without a mark does not run at all: `check` refuses it, and a test finds it first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar, cast
+from urllib.parse import urlsplit
+
+from flask import Flask, Response, current_app, g, redirect, request, url_for
+from werkzeug.exceptions import Forbidden, InternalServerError, Unauthorized
+from werkzeug.wrappers import Response as AnyResponse
+
+from handoff import agents
+from handoff.agents import SignedIn
+from handoff.parts import parts
+from handoff.roles import Account
+
+COOKIE = "baton_session"
+SAFE = {"GET", "HEAD", "OPTIONS"}
+View = TypeVar("View", bound=Callable[..., Any])
+
+EVERYBODY, AGENTS, NEWCOMERS, TOKENS = "everybody", "agents", "newcomers", "tokens"
+
+
+class NoToken(Unauthorized):
+    """The API was asked without a token, or with one that is not (or no longer) ours."""
+
+
+def for_everybody(view: View) -> View:
+    """Let anyone see it."""
+    return _mark(view, EVERYBODY)
+
+
+def agents_only(view: View) -> View:
+    """Let in who is signed in with a password of their own."""
+    return _mark(view, AGENTS)
+
+
+def newcomers_too(view: View) -> View:
+    """Let in who is signed in, even if their password must be changed first."""
+    return _mark(view, NEWCOMERS)
+
+
+def with_token(view: View) -> View:
+    """Let in who brings a bearer token."""
+    return _mark(view, TOKENS)
+
+
+def runs_by_itself(view: View) -> View:
+    """Mark what browsers ask for unasked: it does not keep a session from idling out."""
+    view.runs_by_itself = True  # type: ignore[attr-defined]
+    return view
+
+
+def mark_of(view: Callable[..., Any]) -> str | None:
+    """Return who may use a view."""
+    return getattr(view, "guard", None)
+
+
+def who() -> Account:
+    """Return who asks."""
+    return cast(Account, g.account)
+
+
+def install(app: Flask) -> None:
+    """Put the guard in front of every request."""
+    app.before_request(refuse_cross_site)
+    app.before_request(check)
+
+
+def refuse_cross_site() -> None:
+    """Refuse what another site makes a signed-in browser do: browsers tell, in headers pages can't forge."""
+    if request.method in SAFE or "Authorization" in request.headers:
+        return  # a token is never sent along by a browser on its own
+    site = request.headers.get("Sec-Fetch-Site")
+    if site is not None:
+        if site not in {"same-origin", "none"}:
+            raise Forbidden("This came from another site.")
+        return
+    origin = request.headers.get("Origin")
+    if origin is None or urlsplit(origin).netloc != request.host:
+        raise Forbidden("This came from another site.")
+
+
+def check() -> AnyResponse | None:
+    """Let the request through, or send it where it belongs."""
+    view = _view()
+    if view is None:
+        return None  # no such page: Flask says 404
+    match mark_of(view):
+        case "everybody":
+            return None
+        case "tokens":
+            _check_token()
+            return None
+        case "agents" | "newcomers" as mark:
+            return _check_session(view, mark)
+        case _:
+            raise InternalServerError(f"{request.endpoint} is not guarded")
+
+
+def _view() -> Callable[..., Any] | None:
+    """Return the view this request is for."""
+    if request.endpoint is None:
+        return None
+    return current_app.view_functions.get(request.endpoint)
+
+
+def remember(response: AnyResponse, session: SignedIn) -> AnyResponse:
+    """Give the browser its session."""
+    response.set_cookie(
+        COOKIE, session.cookie, expires=session.ends_at, httponly=True, samesite="Lax", secure=request.is_secure
+    )
+    return response
+
+
+def forget(response: AnyResponse) -> AnyResponse:
+    """Take the session from the browser."""
+    response.delete_cookie(COOKIE, httponly=True, samesite="Lax", secure=request.is_secure)
+    return response
+
+
+def wants_fragment() -> bool:
+    """Say whether htmx asks; it gets fragments, a browser gets pages."""
+    return "HX-Request" in request.headers and "HX-History-Restore-Request" not in request.headers
+
+
+def go_to(url: str) -> AnyResponse:
+    """Send the whole browser tab somewhere, whoever asked."""
+    if wants_fragment():
+        return Response(status=200, headers={"HX-Redirect": url})
+    return redirect(url, 303)
+
+
+def _check_token() -> None:
+    kind, _, token = request.headers.get("Authorization", "").partition(" ")
+    token = token.strip()
+    if kind.lower() != "bearer" or not token:
+        raise NoToken
+    ledger, now = parts().ledger, parts().now()
+    with ledger.reading() as tx:
+        account = agents.bearer(tx, token)
+        fresh = account is None or agents.token_is_fresh(tx, token, now)
+    if account is None:
+        raise NoToken
+    if not fresh:
+        with ledger.writing() as tx:
+            agents.token_used(tx, token, now)
+    g.account = account
+
+
+def _check_session(view: Callable[..., Any], mark: str) -> AnyResponse | None:
+    cookie = request.cookies.get(COOKIE, "")
+    ledger, now = parts().ledger, parts().now()
+    with ledger.reading() as tx:
+        account = agents.signed_in(tx, cookie, now) if cookie else None
+        seen = account is None or agents.is_seen(tx, cookie, now)
+    if account is None:
+        # Back to where they were, unless that was no page.
+        where = request.full_path.rstrip("?") if request.method == "GET" and not wants_fragment() else None
+        return forget(go_to(url_for("signin.page", next=where if where != "/" else None)))
+    if not seen and not getattr(view, "runs_by_itself", False):
+        with ledger.writing() as tx:
+            agents.see(tx, cookie, now)
+    g.account = account
+    if account.must_change_password and mark != NEWCOMERS:
+        return go_to(url_for("signin.password"))
+    return None
+
+
+def _mark(view: View, mark: str) -> View:
+    view.guard = mark  # type: ignore[attr-defined]
+    return view

@@ -1,0 +1,314 @@
+"""One conversation, opened: its header, its packet, and everything that was said, as values ready to draw."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from bot import messages as says
+from bot.conversation import window_is_open
+from bot.ledger import transcript
+from bot.ledger.transaction import Transaction
+from bot.ledger.transcript import Conversation, Episode, Said
+from bot.vocabulary import Author, Holder, Reason, Status
+from handoff import agents, assignments, words
+from handoff.assignments import Note
+from handoff.roles import Deed
+from handoff.viewing import Viewer, name_of, short
+
+SHOWN = 300  # messages of a conversation before somebody asks for the earlier ones
+TRIED = 3
+TOGETHER = timedelta(minutes=3)  # messages of one author this close are drawn as one group
+
+
+@dataclass(frozen=True)
+class Try:
+    """What the bot made of a message before it handed off."""
+
+    text: str
+    understood: str
+    answer: str
+
+
+@dataclass(frozen=True)
+class Packet:
+    """What an agent needs to know before the first word."""
+
+    reason: str
+    wish: str
+    slots: list[tuple[str, str]]
+    tried: list[Try]
+    asked: str
+
+
+@dataclass(frozen=True)
+class Quote:
+    """The message somebody answers to."""
+
+    who: str
+    text: str
+
+
+@dataclass(frozen=True)
+class Bubble:
+    """One message or note."""
+
+    id: str
+    author: Author
+    who: str
+    note: bool
+    type: str
+    kind: str  # the type in words, "" for plain text
+    text: str
+    at: str
+    clock: str
+    status: Status | None
+    status_words: str
+    error: str
+    understood: str
+    choices: tuple[str, ...]
+    place: str  # a link to a map
+    quote: Quote | None
+    first: bool  # of its group
+    may_retry: bool
+
+
+@dataclass(frozen=True)
+class Line:
+    """A day, or a change of holder, between messages."""
+
+    id: str
+    text: str
+    move: bool
+
+
+@dataclass(frozen=True)
+class Opened:
+    """One conversation, as its reader sees it now."""
+
+    key: str
+    name: str
+    phone: str
+    holder: Holder
+    holder_words: str
+    since: str
+    window: str
+    window_open: bool
+    may_take: bool
+    mine: bool
+    may_speak_ever: bool
+    may_reply: bool
+    hint: str
+    packet: Packet | None
+    items: list[Bubble | Line]
+    earlier: bool  # there is more than what is shown
+    whole: bool  # all of it was asked for
+
+
+def read(tx: Transaction, viewer: Viewer, key: str, *, whole: bool = False) -> Opened:
+    """Return a conversation with its transcript and, while it is handed off, its packet."""
+    one = transcript.conversation(tx, key)
+    limit = transcript.EVERYTHING if whole else SHOWN + 1
+    said = transcript.messages_of(tx, one.id, limit)
+    earlier = not whole and len(said) > SHOWN
+    said = said[-SHOWN:] if earlier else said
+    mine = one.holder is Holder.AGENT and one.agent_id == viewer.account.id
+    speaks = viewer.account.may(Deed.SPEAK)
+    is_open = window_is_open(one.window_ends, viewer.now)
+    moves = transcript.episodes_of(tx, one.id)
+    names = agents.names(tx, {move.taken_by for move in moves if move.taken_by is not None})
+    lines = _move_lines(moves, names, viewer)
+    since = one.taken_at if one.holder is Holder.AGENT else one.asked_at
+    return Opened(
+        key=one.key,
+        name=name_of(one),
+        phone=words.phone(one.contact.phone),
+        holder=one.holder,
+        holder_words=words.holder(one.holder, one.agent_name, mine),
+        since=_since(since, viewer) if one.holder is not Holder.BOT else "",
+        window=words.window(one.window_ends, viewer.now),
+        window_open=is_open,
+        may_take=speaks and one.holder is not Holder.AGENT,
+        mine=mine,
+        may_speak_ever=speaks,
+        may_reply=speaks and mine and is_open,
+        hint=_hint(one, speaks=speaks, mine=mine, is_open=is_open),
+        packet=_packet(one, said, viewer) if one.reason else None,
+        items=_items(one, said, assignments.notes_of(tx, one.id), lines, viewer, may_retry=mine and is_open),
+        earlier=earlier,
+        whole=whole,
+    )
+
+
+def _since(at: datetime | None, viewer: Viewer) -> str:
+    if at is None:
+        return ""
+    passed = words.span(viewer.now - at)
+    return f"since {words.clock(at, viewer.tz)}" + ("" if passed == "now" else f" · {passed}")
+
+
+def _hint(one: Conversation, *, speaks: bool, mine: bool, is_open: bool) -> str:
+    if not speaks:
+        return "Your role reads along; agents reply."
+    if mine and is_open:
+        return ""
+    if mine:
+        return "The 24-hour window is closed: WhatsApp delivers a reply only after the contact writes again."
+    match one.holder:
+        case Holder.AGENT:
+            return f"{one.agent_name} has this conversation. You can write notes."
+        case Holder.QUEUE:
+            return "Take it to reply."
+        case Holder.BOT:
+            return "The bot is answering. Take it to reply; the bot then falls silent."
+
+
+def _packet(one: Conversation, said: list[Said], viewer: Viewer) -> Packet:
+    reason = words.REASONS[one.reason] if one.reason else ""
+    asked = one.asked_at or viewer.now
+    before = [message for message in said if message.at <= asked]
+    return Packet(
+        reason=reason,
+        wish=one.wish,
+        slots=words.slots(one.slots),
+        tried=_tries(before)[-TRIED:],
+        asked=f"{words.day(asked, viewer.now, viewer.tz)} {words.clock(asked, viewer.tz)}",
+    )
+
+
+def _tries(said: list[Said]) -> list[Try]:
+    """Pair what the contact said with what the bot made of it and answered."""
+    tries: list[Try] = []
+    for message in said:
+        if message.author is Author.CONTACT and message.intent:
+            text = message.text or f"[{words.kind(message.type)}]"
+            tries.append(Try(short(text), understood(message), ""))
+        elif message.author is Author.BOT and message.status is not Status.WITHDRAWN and tries and not tries[-1].answer:
+            tries[-1] = Try(tries[-1].text, tries[-1].understood, short(message.text))
+    return tries
+
+
+def understood(message: Said) -> str:
+    """Say what the bot understood, and how sure it was."""
+    if not message.intent:
+        return ""
+    sure = "" if message.confidence is None else f" {round(message.confidence * 100)} %"
+    return f"{message.intent.replace('_', ' ')}{sure}"
+
+
+def _items(
+    one: Conversation,
+    said: list[Said],
+    notes: list[Note],
+    lines: list[tuple[datetime, Line]],
+    viewer: Viewer,
+    *,
+    may_retry: bool,
+) -> list[Bubble | Line]:
+    """Put messages, notes, days and moves in one row, as they happened."""
+    quoted = {message.wamid: message for message in said if message.wamid}
+    lines = [line for line in lines if not said or line[0] >= said[0].at]
+    waiting_notes = [note for note in notes if not said or note.after_message_id >= said[0].id]
+    items: list[Bubble | Line] = []
+    before: Said | None = None
+    today = ""
+    for message in said:
+        while lines and lines[0][0] <= message.at:
+            items.append(lines.pop(0)[1])
+            before = None
+        day = words.day(message.at, viewer.now, viewer.tz)
+        if day != today:
+            items.append(Line(f"day-{message.id}", day, move=False))
+            today, before = day, None
+        quote = quoted.get(message.reply_to) if message.reply_to else None
+        items.append(_bubble(one, message, quote, before, viewer, may_retry=may_retry))
+        before = message
+        while waiting_notes and waiting_notes[0].after_message_id <= message.id:
+            items.append(_note(waiting_notes.pop(0), viewer))
+            before = None
+    items += [_note(note, viewer) for note in waiting_notes]
+    items += [line for _, line in lines]
+    return items
+
+
+def _move_lines(moves: list[Episode], names: dict[int, str], viewer: Viewer) -> list[tuple[datetime, Line]]:
+    found: list[tuple[datetime, Line]] = []
+    for move in moves:
+        reason = words.REASONS[move.reason]
+        told = [(move.asked_at, f"{reason}, into the queue" if move.reason is not Reason.STEPPED_IN else "")]
+        if move.taken_at is not None:
+            told.append((move.taken_at, f"{names.get(move.taken_by or 0, 'An agent')} took it; the bot is silent"))
+        if move.closed_at is not None:
+            told.append((move.closed_at, "Given back to the bot"))
+        for n, (at, text) in enumerate(told):
+            if text:
+                # One tick later than the goodbye that is said in the same moment.
+                place = at + timedelta(microseconds=1) if at == move.closed_at else at
+                line = Line(f"move-{move.id}-{n}", f"{words.clock(at, viewer.tz)} · {text}", move=True)
+                found.append((place, line))
+    return sorted(found, key=lambda item: item[0])
+
+
+def _bubble(
+    one: Conversation, message: Said, quote: Said | None, before: Said | None, viewer: Viewer, *, may_retry: bool
+) -> Bubble:
+    content = message.content
+    plain = isinstance(content, (says.Text, says.Buttons, says.Menu))
+    voice = isinstance(content, says.Media) and content.voice
+    who = words.author(message.author, name_of(one) if message.author is Author.CONTACT else message.agent_name)
+    same = before is not None and (before.author, before.agent_name) == (message.author, message.agent_name)
+    return Bubble(
+        id=f"m{message.id}",
+        author=message.author,
+        who=who,
+        note=False,
+        type=message.type,
+        kind="" if plain else words.kind("voice" if voice else message.type),
+        text=message.text,
+        at=message.at.isoformat(),
+        clock=words.clock(message.at, viewer.tz),
+        status=message.status,
+        status_words=words.STATUSES[message.status] if message.status else "",
+        error=message.error if message.status in (Status.FAILED, Status.WITHDRAWN) else "",
+        understood=understood(message) if message.author is Author.CONTACT else "",
+        choices=tuple(reply.title for reply in content.replies)
+        if isinstance(content, (says.Buttons, says.Menu))
+        else (),
+        place=_map(content) if isinstance(content, says.Place) else "",
+        quote=_quote(quote, one) if quote is not None else None,
+        first=not same or before is None or message.at - before.at > TOGETHER,
+        may_retry=may_retry and message.author is Author.AGENT and message.status is Status.FAILED,
+    )
+
+
+def _note(note: Note, viewer: Viewer) -> Bubble:
+    return Bubble(
+        id=f"n{note.id}",
+        author=Author.AGENT,
+        who=note.name,
+        note=True,
+        type="note",
+        kind="",
+        text=note.text,
+        at=note.at.isoformat(),
+        clock=words.clock(note.at, viewer.tz),
+        status=None,
+        status_words="",
+        error="",
+        understood="",
+        choices=(),
+        place="",
+        quote=None,
+        first=True,
+        may_retry=False,
+    )
+
+
+def _quote(message: Said, one: Conversation) -> Quote:
+    who = words.author(message.author, name_of(one) if message.author is Author.CONTACT else message.agent_name)
+    return Quote(who, short(message.text or f"[{words.kind(message.type)}]"))
+
+
+def _map(place: says.Place) -> str:
+    at = f"{place.latitude:.6f}"
+    return f"https://www.openstreetmap.org/?mlat={at}&mlon={place.longitude:.6f}#map=17/{at}/{place.longitude:.6f}"

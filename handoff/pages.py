@@ -1,0 +1,141 @@
+"""The lists and what every page has around it, as values: read from the ledger, worded, ready to draw."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+from enum import Enum
+
+from bot.ledger import alarms, changes, transcript
+from bot.ledger.transaction import Transaction
+from bot.ledger.transcript import Conversation
+from bot.vocabulary import Author, Holder
+from handoff import words
+from handoff.roles import Account
+from handoff.viewing import Viewer, name_of, short
+
+LONG_WAIT = timedelta(minutes=5)  # from here on a waiting time is set in the warning colour, and says so
+LISTED = 300
+
+
+class Show(str, Enum):
+    """The four lists of the desk."""
+
+    QUEUE = "queue"
+    MINE = "mine"
+    OTHERS = "others"
+    BOT = "bot"
+
+
+@dataclass(frozen=True)
+class Frame:
+    """What every page has around it."""
+
+    account: Account
+    alarms: list[alarms.Alarm]
+    cursor: int  # the feed's place when this was drawn: live updates begin there
+
+
+@dataclass(frozen=True)
+class Tab:
+    """One of the four lists, with how many are in it."""
+
+    show: Show
+    label: str
+    count: int
+    chosen: bool
+
+
+@dataclass(frozen=True)
+class Row:
+    """One conversation in a list."""
+
+    key: str
+    name: str
+    last: str
+    when: str
+    why: str  # the reason in the queue, the holder elsewhere
+    waiting: str
+    waits_long: bool
+    holder: Holder
+
+
+@dataclass(frozen=True)
+class Rows:
+    """The chosen list."""
+
+    tabs: list[Tab]
+    show: Show
+    find: str
+    rows: list[Row]
+    queue: list[Row]  # always, so that every tab rings when somebody new waits
+
+
+def frame(tx: Transaction, viewer: Viewer) -> Frame:
+    """Return what every page has around it."""
+    return Frame(viewer.account, alarms.raised(tx), changes.latest(tx))
+
+
+def rows(tx: Transaction, viewer: Viewer, show: Show, find: str) -> Rows:
+    """Return a list and the counts of all four."""
+    count = transcript.count_by_holder(tx)
+    waiting = transcript.list_of(tx, Holder.QUEUE, limit=LISTED)
+    mine = transcript.list_of(tx, Holder.AGENT, viewer.account.id, limit=LISTED)
+    match show:
+        case Show.QUEUE:
+            found = waiting
+        case Show.MINE:
+            found = mine
+        case Show.OTHERS:
+            held = transcript.list_of(tx, Holder.AGENT, limit=LISTED)
+            found = [one for one in held if one.agent_id != viewer.account.id]
+        case Show.BOT:
+            found = transcript.list_of(tx, Holder.BOT, limit=LISTED)
+    counts = {
+        Show.QUEUE: ("Queue", count[Holder.QUEUE]),
+        Show.MINE: ("Mine", len(mine)),
+        Show.OTHERS: ("Others", max(0, count[Holder.AGENT] - len(mine))),
+        Show.BOT: ("Bot", count[Holder.BOT]),
+    }
+    wanted = find.strip().lower()
+    return Rows(
+        tabs=[Tab(which, label, number, which is show) for which, (label, number) in counts.items()],
+        show=show,
+        find=find.strip(),
+        rows=[_row(one, viewer) for one in found if _is_about(one, wanted)],
+        queue=[_row(one, viewer) for one in waiting],
+    )
+
+
+def _is_about(one: Conversation, wanted: str) -> bool:
+    digits = wanted.lstrip("+").replace(" ", "")
+    told = f"{one.contact.name} {one.last_text} {one.wish} {one.agent_name}".lower()
+    return wanted in told or (digits.isdigit() and digits in (one.contact.phone or ""))
+
+
+def _row(one: Conversation, viewer: Viewer) -> Row:
+    waits = viewer.now - one.asked_at if one.asked_at and one.holder is Holder.QUEUE else None
+    reason = words.REASONS[one.reason] if one.reason else ""
+    mine = one.agent_id == viewer.account.id
+    return Row(
+        key=one.key,
+        name=name_of(one),
+        last=last_words(one, viewer.account),
+        when=words.when(one.last_message_at, viewer.now, viewer.tz),
+        why=words.holder(one.holder, one.agent_name, mine) if one.holder is Holder.AGENT and not mine else reason,
+        waiting=words.span(waits) if waits is not None else "",
+        waits_long=waits is not None and waits >= LONG_WAIT,
+        holder=one.holder,
+    )
+
+
+def last_words(one: Conversation, account: Account | None = None) -> str:
+    """Return the last message in one line, with who said it where that was not the contact."""
+    if one.last_author is None:
+        return ""
+    said = one.last_text or f"[{words.kind(one.last_type)}]"
+    if account is None or one.last_author is Author.CONTACT:
+        return said
+    mine = one.last_author is Author.AGENT and one.agent_id == account.id
+    who = "You" if mine else words.author(one.last_author, "Agent")
+    return f"{who}: {short(said)}"

@@ -1,0 +1,96 @@
+"""How the desk says no: a status and a word for programs, a sentence for people, a toast for who is at work."""
+
+from __future__ import annotations
+
+import logging
+
+from flask import Response, jsonify, make_response, render_template, request
+from sqlalchemy.exc import SQLAlchemyError
+from werkzeug.exceptions import HTTPException, ServiceUnavailable
+
+from bot.errors import (
+    AlreadyTaken,
+    BotError,
+    NotAllowed,
+    NotYours,
+    TooLong,
+    UnknownConversation,
+    WindowClosed,
+)
+from handoff import guard
+from handoff.assignments import KeyUsed
+from handoff.roles import RoleForbids
+
+log = logging.getLogger(__name__)
+
+
+class BadBody(BotError):
+    """The body can't be used."""
+
+
+STATUS_OF: dict[type[BotError], tuple[int, str]] = {
+    AlreadyTaken: (409, "already_taken"),
+    NotAllowed: (409, "not_allowed"),
+    WindowClosed: (409, "window_closed"),
+    NotYours: (403, "not_yours"),
+    RoleForbids: (403, "role_forbids"),
+    UnknownConversation: (404, "unknown_conversation"),
+    TooLong: (422, "too_long"),
+    KeyUsed: (422, "key_used"),
+    BadBody: (400, "bad_body"),
+}
+
+
+def status_of(error: BotError) -> tuple[int, str]:
+    """Return the HTTP status and the word of one of our errors."""
+    return STATUS_OF.get(type(error), (400, "bad_request"))
+
+
+def refused(error: BotError) -> Response:
+    """Say no to a browser: as a toast beside the work, or as a page."""
+    status, _ = status_of(error)
+    sentence = f"{error.holder_name} took it first." if isinstance(error, AlreadyTaken) else str(error)
+    return _say(sentence, status)
+
+
+def failed(error: HTTPException) -> Response:
+    """Say what Flask refuses, in the caller's language."""
+    if request.path.startswith("/api/"):
+        return make_response(as_json(error))
+    sentences = {
+        404: "There is no such page.",
+        405: "This address can't do that.",
+        413: "That was far too long.",
+        500: "Something broke at the desk. It is written down; please try again.",
+        503: "The database doesn't answer. Nothing you wrote is lost from this page; try again in a moment.",
+    }
+    return _say(sentences.get(error.code or 500, error.description or error.name), error.code or 500)
+
+
+def database_fails(error: SQLAlchemyError) -> Response:
+    """Say that the database is away; what was asked for did not happen."""
+    log.error("the database failed a request: %s", type(error).__name__, extra={"action": "database_failed"})
+    return failed(ServiceUnavailable("The database doesn't answer. Nothing was changed; try again."))
+
+
+def as_json(error: HTTPException) -> tuple[Response, int]:
+    """Say it to a program."""
+    status = error.code or 500
+    words = {
+        401: ("no_token", "Send a token that is still good: Authorization: Bearer …"),
+        413: ("too_long", "The body is larger than any message."),
+    }
+    word, sentence = words.get(status, (error.name.lower().replace(" ", "_"), error.description or error.name))
+    response = jsonify({"error": word, "message": sentence})
+    if status == 401:
+        response.headers["WWW-Authenticate"] = "Bearer"
+    return response, status
+
+
+def _say(sentence: str, status: int) -> Response:
+    if guard.wants_fragment():
+        response = make_response(render_template("_toast.html", sentence=sentence), status)
+        response.headers["HX-Retarget"] = "#toasts"
+        response.headers["HX-Reswap"] = "beforeend"
+        return response
+    return make_response(render_template("refused.html", sentence=sentence, status=status), status)

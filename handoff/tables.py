@@ -1,0 +1,65 @@
+"""The desk's own tables, on the ledger's MetaData. Foreign keys point down, never up."""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+
+from bot.ledger.tables import Id, Moment, Word, metadata
+from bot.vocabulary import Role
+
+accounts = sa.Table(
+    "accounts",
+    metadata,
+    sa.Column("id", Id, primary_key=True),
+    sa.Column("email", sa.String(200), nullable=False, unique=True),  # lower-case
+    sa.Column("name", sa.String(200), nullable=False),
+    sa.Column("role", Word(Role), nullable=False),
+    sa.Column("password_hash", sa.String(200), nullable=False),
+    sa.Column("must_change_password", sa.Boolean, nullable=False),
+    sa.Column("created_at", Moment, nullable=False),
+    sa.Column("disabled_at", Moment),
+)
+
+sessions = sa.Table(
+    "sessions",
+    metadata,
+    sa.Column("hash", sa.String(64), primary_key=True),  # sha256 of the cookie: a stolen backup signs nobody in
+    sa.Column("account_id", Id, sa.ForeignKey("accounts.id"), nullable=False, index=True),
+    sa.Column("created_at", Moment, nullable=False),
+    sa.Column("seen_at", Moment, nullable=False),
+    sa.Column("ends_at", Moment, nullable=False),
+)
+
+tokens = sa.Table(
+    "tokens",
+    metadata,
+    sa.Column("hash", sa.String(64), primary_key=True),
+    sa.Column("account_id", Id, sa.ForeignKey("accounts.id"), nullable=False, index=True),
+    sa.Column("created_at", Moment, nullable=False),
+    sa.Column("used_at", Moment),
+)
+
+sign_ins = sa.Table(
+    "sign_ins",  # tries, not successes: a success forgets the tries of its address
+    metadata,
+    sa.Column("id", Id, primary_key=True),
+    sa.Column("email", sa.String(200), nullable=False, index=True),
+    sa.Column("address", sa.String(64), nullable=False, index=True),
+    sa.Column("at", Moment, nullable=False),
+)
+
+notes = sa.Table(
+    "notes",
+    metadata,
+    sa.Column("id", Id, primary_key=True),
+    sa.Column("conversation_id", Id, sa.ForeignKey("conversations.id"), nullable=False),
+    sa.Column("after_message_id", Id, nullable=False),  # where it stands in the transcript
+    sa.Column("account_id", Id, sa.ForeignKey("accounts.id"), nullable=False),
+    sa.Column("name", sa.String(200), nullable=False),
+    sa.Column("text", sa.Text, nullable=False),
+    sa.Column("client_key", sa.String(80)),
+    sa.Column("at", Moment, nullable=False),
+    sa.UniqueConstraint("conversation_id", "client_key"),
+)
+
+every_table = metadata  # the ledger's and the desk's together: what migrations know

@@ -1,0 +1,32 @@
+"""Who looks, and the few words every page needs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, tzinfo
+
+from bot.ledger.transcript import Conversation
+from handoff import words
+from handoff.roles import Account
+
+SHORT = 140  # characters of a message in a list or a quote
+
+
+@dataclass(frozen=True)
+class Viewer:
+    """Who looks, when, and in which zone."""
+
+    account: Account
+    now: datetime
+    tz: tzinfo
+
+
+def name_of(one: Conversation) -> str:
+    """Return what to call a contact."""
+    return one.contact.name or words.phone(one.contact.phone)
+
+
+def short(text: str) -> str:
+    """Return one line of at most a screen's width."""
+    text = " ".join(text.split())
+    return text if len(text) <= SHORT else text[: SHORT - 1] + "…"

@@ -1,0 +1,164 @@
+"""What the desk says in words where the ledger has a word, a number or a moment. Pure."""
+
+from __future__ import annotations
+
+import secrets
+from datetime import datetime, timedelta, timezone, tzinfo
+from typing import Any
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from bot.conversation import window_is_open
+from bot.vocabulary import Author, Holder, Reason, Status
+
+BUSINESS = "Fernhill"
+
+REASONS: dict[Reason, str] = {
+    Reason.ASKED: "Asked for a person",
+    Reason.NOT_UNDERSTOOD: "The bot didn't understand, twice",
+    Reason.BACKOFFICE_DOWN: "The order system didn't answer",
+    Reason.SILENT: "The bot found no words",
+    Reason.LOST: "The bot broke off twice",
+    Reason.UNREADABLE: "Sent something the bot can't read",
+    Reason.STEPPED_IN: "An agent stepped in",
+    Reason.REQUEUED: "Put back for a colleague",
+}
+
+STATUSES: dict[Status, str] = {
+    Status.QUEUED: "Waiting to be sent",
+    Status.SENDING: "Being sent",
+    Status.SENT: "Sent",
+    Status.FAILED: "Not delivered",
+    Status.DELIVERED: "Delivered",
+    Status.READ: "Read",
+    Status.PLAYED: "Played",
+    Status.WITHDRAWN: "Never sent",
+}
+
+KINDS = {
+    "text": "Text",
+    "buttons": "Buttons",
+    "menu": "List",
+    "image": "Photo",
+    "video": "Video",
+    "audio": "Audio",
+    "voice": "Voice note",
+    "document": "Document",
+    "sticker": "Sticker",
+    "location": "Place",
+    "tap": "Tapped",
+    "reaction": "Reaction",
+    "contacts": "Contact card",
+    "order": "Order from the catalogue",
+    "template": "Template",
+}
+
+NOT_FOR_EYES = {"requested_slot", "session_started_metadata"}  # Rasa's own slots
+
+
+def kind(type_: str) -> str:
+    """Name a message's type."""
+    return KINDS.get(type_, type_.replace("_", " ").capitalize())
+
+
+def holder(who: Holder, name: str, mine: bool) -> str:
+    """Say who holds a conversation."""
+    match who:
+        case Holder.BOT:
+            return "The bot is answering"
+        case Holder.QUEUE:
+            return "Waiting for a person"
+        case Holder.AGENT:
+            return "You have it" if mine else f"{name} has it"
+
+
+def author(who: Author | None, name: str = "") -> str:
+    """Say who wrote something."""
+    match who:
+        case Author.CONTACT | None:
+            return name
+        case Author.BOT:
+            return "Bot"
+        case Author.DESK:
+            return "Desk"
+        case Author.AGENT:
+            return name or "Agent"
+
+
+def phone(digits: str | None) -> str:
+    """Set a phone number so that it can be read aloud."""
+    if not digits:
+        return "no number"
+    return f"+{digits}" if len(digits) < 8 else f"+{digits[:-7]} {digits[-7:-4]} {digits[-4:]}"
+
+
+def slots(filled: dict[str, Any]) -> list[tuple[str, str]]:
+    """Return what the bot learned, fit to read; nothing that is empty or Rasa's own."""
+    return [
+        (name.replace("_", " ").capitalize(), _value(value))
+        for name, value in filled.items()
+        if value not in (None, "", [], False) and name not in NOT_FOR_EYES
+    ]
+
+
+def _value(value: Any) -> str:
+    if value is True:
+        return "yes"
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
+def span(passed: timedelta) -> str:
+    """Say how long something takes or took: now, 4 min, 2 h 5 min, 3 days."""
+    minutes = max(0, int(passed.total_seconds()) // 60)
+    if minutes < 1:
+        return "now"
+    if minutes < 60:
+        return f"{minutes} min"
+    hours, minutes = divmod(minutes, 60)
+    if hours < 24:
+        return f"{hours} h {minutes} min" if minutes and hours < 6 else f"{hours} h"
+    days = hours // 24
+    return f"{days} day{'s' * (days > 1)}"
+
+
+def window(ends: datetime | None, now: datetime) -> str:
+    """Say how long free text may still be sent."""
+    if not window_is_open(ends, now) or ends is None:
+        return "Window closed: WhatsApp allows replies for 24 h after the contact's last message"
+    left = span(ends - now)
+    return "Window closes within a minute" if left == "now" else f"Window open for {left}"
+
+
+def zone(name: str | None) -> tzinfo:
+    """Return the agent's zone as the browser names it, UTC where that is no zone we know."""
+    try:
+        return ZoneInfo(name) if name else timezone.utc
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        return timezone.utc
+
+
+def clock(at: datetime, tz: tzinfo) -> str:
+    """Set a time of day."""
+    return at.astimezone(tz).strftime("%H:%M")
+
+
+def day(at: datetime, now: datetime, tz: tzinfo) -> str:
+    """Name a day: Today, Yesterday, Monday 16 November, with the year when it isn't this one."""
+    local, today = at.astimezone(tz), now.astimezone(tz)
+    ago = (today.date() - local.date()).days
+    if ago in (0, 1):
+        return ("Today", "Yesterday")[ago]
+    words = f"{local:%A} {local.day} {local:%B}"
+    return words if local.year == today.year else f"{words} {local.year}"
+
+
+def when(at: datetime, now: datetime, tz: tzinfo) -> str:
+    """Set a moment shortly, for lists: the time today, else the day."""
+    local, today = at.astimezone(tz), now.astimezone(tz)
+    if local.date() == today.date():
+        return f"{local:%H:%M}"
+    return "Yesterday" if (today.date() - local.date()).days == 1 else f"{local.day} {local:%b}"
+
+
+def fresh_key() -> str:
+    """Return a key for the next thing written: the same one twice is one message."""
+    return secrets.token_urlsafe(12)

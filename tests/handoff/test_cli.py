@@ -1,0 +1,70 @@
+"""The commands print one line, or one sentence why not."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+from flask import Flask
+
+from tests.handoff.conftest import signed_in
+
+
+def run(url: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "handoff", *arguments],
+        env=os.environ | {"DATABASE_URL": url},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def test_the_commands_keep_their_contract(quick_url: str, quick_app: Flask) -> None:
+    added = run(
+        quick_url, "account", "add", "Ann@Fernhill.example", "--role", "agent", "--name", "Ann Lee", "--keep-password"
+    )
+    assert (added.returncode, added.stderr) == (0, "")
+    found = re.fullmatch(r"(ann@fernhill\.example) (\S{20,})\n", added.stdout)
+    assert found
+    assert "Ann Lee" in signed_in(quick_app, found[1], found[2]).get("/").text
+
+    again = run(quick_url, "account", "add", "ann@fernhill.example", "--role", "agent")
+    assert (again.returncode, again.stdout) == (1, "")
+    assert "account reset ann@fernhill.example" in again.stderr
+
+    reset = run(quick_url, "account", "reset", "ann@fernhill.example")
+    assert reset.returncode == 0
+    email, password = reset.stdout.split()
+    assert signed_in(quick_app, email, password).get("/").headers["Location"] == "/password"
+
+    token = run(quick_url, "token", "add", "ann@fernhill.example")
+    assert re.fullmatch(r"baton_\S{40,}\n", token.stdout)
+    headers = {"Authorization": f"Bearer {token.stdout.strip()}"}
+    assert quick_app.test_client().get("/api/v1/conversations", headers=headers).status_code == 200
+
+    assert run(quick_url, "token", "add", "nobody@fernhill.example").returncode == 1
+    assert run(quick_url, "account", "disable", "ann@fernhill.example").returncode == 0
+    assert quick_app.test_client().get("/api/v1/conversations", headers=headers).status_code == 401
+
+
+def test_an_unmigrated_database_is_named_with_the_cure_and_then_migrated(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'new.db'}"
+    early = run(url, "account", "add", "ann@fernhill.example", "--role", "agent")
+    assert (early.returncode, early.stdout) == (1, "")
+    assert early.stderr.count("\n") == 1
+    assert "python -m handoff migrate" in early.stderr
+    assert run(url, "migrate").returncode == 0
+    assert run(url, "migrate").returncode == 0
+    assert run(url, "account", "add", "ann@fernhill.example", "--role", "agent").returncode == 0
+
+
+def test_a_database_that_is_away_is_one_sentence(tmp_path: Path) -> None:
+    answer = run("postgresql://nobody@127.0.0.1:1/nothing", "token", "add", "x@y")
+    assert (answer.returncode, answer.stdout) == (1, "")
+    assert answer.stderr.startswith("The database can't be used")
+    assert answer.stderr.count("\n") == 1

@@ -1,0 +1,196 @@
+"""Two agents at the desk, in a real browser: live without reload, by keyboard, for everybody."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from datetime import datetime, timezone
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from flask import Flask
+from playwright.sync_api import Browser, Page, expect, sync_playwright
+from werkzeug.serving import make_server
+
+from bot.ledger.transaction import Ledger
+from bot.settings import Settings
+from bot.vocabulary import Role, Status
+from handoff import feed
+from handoff.app import create_app
+from tests import parts
+from tests.handoff import seeding
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Browser]:
+    path = parts.chromium()
+    if path is None:
+        parts.skip("no Chromium")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def base(quick_url: str) -> Iterator[str]:
+    """The desk on a port, with the real clock."""
+    app: Flask = create_app(Settings(database_url=quick_url))
+    server = make_server("127.0.0.1", 0, app, threaded=True)
+    server.daemon_threads = True  # type: ignore[attr-defined]
+    server.block_on_close = False  # type: ignore[attr-defined]
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    with app.app_context():
+        feed.feed().stop()
+    server.shutdown()
+    server.server_close()
+
+
+def now() -> datetime:
+    return datetime.now(tz=timezone.utc)
+
+
+class Desk:
+    """A page of somebody signed in; whatever it complains about fails the test."""
+
+    def __init__(self, chromium: Browser, base: str, ledger: Ledger, name: str, **also: object) -> None:
+        email = f"{name.split(maxsplit=1)[0].lower()}@fernhill.example"
+        self.account, password = seeding.an_account_with_password(ledger, email, Role.AGENT, name)
+        self.page: Page = chromium.new_context(**({"viewport": {"width": 1280, "height": 800}} | also)).new_page()  # type: ignore[arg-type]
+        self.page.set_default_timeout(6000)
+        self.complaints: list[str] = []
+        self.loads = 0
+        self.page.on(
+            "console", lambda said: self.complaints.append(said.text) if said.type in ("error", "warning") else None
+        )
+        self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
+        self.page.goto(base)
+        self.page.fill("#email", email)
+        self.page.fill("#password", password)
+        self.page.press("#password", "Enter")
+        self.page.wait_for_selector("#rows")
+        self.page.on("load", lambda _: setattr(self, "loads", self.loads + 1))
+
+
+def test_two_agents_see_everything_live_and_drafts_survive(chromium: Browser, base: str, quick_ledger: Ledger) -> None:
+    ann, ben = (Desk(chromium, base, quick_ledger, name) for name in ("Ann Lee", "Ben Okoro"))
+    expect(ann.page.get_by_text("Nobody is waiting")).to_be_visible()
+    story = seeding.a_handoff(quick_ledger, now())
+
+    for desk in (ann, ben):  # a new entry: row, count, title, announcement
+        expect(desk.page.locator(".row .name")).to_have_text("Mia Turner")
+        expect(desk.page.locator("#count-queue")).to_have_text("1")
+        expect(desk.page).to_have_title("(1) Baton desk · Fernhill")
+        expect(desk.page.locator("#announce")).to_contain_text("Mia Turner: Asked for a person")
+
+    for desk in (ann, ben):  # by keyboard alone
+        desk.page.locator("body").press("j")
+        desk.page.keyboard.press("Enter")
+        expect(desk.page.locator("#packet blockquote")).to_have_text("I want to talk to a person")
+    expect(ben.page.locator("#reply button")).to_be_disabled()
+    ben.page.keyboard.press("r")
+    ben.page.keyboard.type("t g n q ? / are letters here")
+    ann.page.keyboard.press("t")
+    expect(ann.page.locator("#holder")).to_contain_text("You have it")
+    expect(ann.page.locator("#reply textarea")).to_be_focused()
+    expect(ben.page.locator("#holder")).to_contain_text("Ann Lee has it")
+    expect(ben.page.locator("#count-others")).to_have_text("1")
+    expect(ben.page.locator("#reply textarea")).to_have_value("t g n q ? / are letters here")
+    expect(ben.page.locator("#reply textarea")).to_be_focused()
+
+    ann.page.keyboard.type("Hello Mia")
+    ann.page.keyboard.press("Shift+Enter")
+    ann.page.keyboard.type("this is Ann")
+    ann.page.keyboard.press("Enter")
+    ann.page.keyboard.press("Enter")  # pressed twice in a hurry
+    bubble = ben.page.locator(".bubble.agent")
+    expect(bubble.locator(".text")).to_have_text("Hello Mia\nthis is Ann")
+    expect(bubble.locator(".tick")).to_contain_text("Waiting to be sent")
+    expect(ann.page.locator(".bubble.agent")).to_have_count(1)
+    expect(ann.page.locator("#reply textarea")).to_have_value("")
+    for status in (Status.DELIVERED, Status.READ):
+        story.at = now()
+        story.replies(ann.account, f"until {status.value}")
+        story.sent(Status.DELIVERED, status)
+        expect(ben.page.locator(".bubble.agent .tick").last).to_contain_text(status.value.capitalize())
+
+    ben.page.keyboard.press("Escape")
+    ben.page.keyboard.press("n")
+    ben.page.keyboard.type("She ordered twice last week")
+    ben.page.keyboard.press("Enter")
+    expect(ann.page.locator(".bubble.note .text")).to_have_text("She ordered twice last week")
+    ann.page.locator("#reply textarea").fill("a draft that")
+    story.says("are you there?", intent=None)
+    expect(ann.page.locator(".bubble.contact").last).to_contain_text("are you there?")
+    expect(ann.page.locator("#reply textarea")).to_have_value("a draft that")
+    ann.page.reload()
+    expect(ann.page.locator("#reply textarea")).to_have_value("a draft that")
+
+    ann.page.locator("#thread").press("g")
+    expect(ben.page.locator("#holder")).to_contain_text("The bot is answering")
+    expect(ben.page.locator(".bubble.desk")).to_contain_text("back with you")
+    assert (ann.complaints, ben.complaints, ben.loads) == ([], [], 0)
+
+
+def test_the_loser_of_a_race_sees_who_won(chromium: Browser, base: str, quick_ledger: Ledger) -> None:
+    story = seeding.a_handoff(quick_ledger, now())
+    ann = Desk(chromium, base, quick_ledger, "Ann Lee")
+    ben = seeding.an_account(quick_ledger, "ben@fernhill.example", Role.AGENT, "Ben Okoro")
+    ann.page.click(".row")
+    ann.page.wait_for_selector("#do-take")
+    ann.page.route("**/live*", lambda route: route.abort())  # the news is on its way
+    ann.page.route("**/list*", lambda route: route.abort())
+    story.at = now()
+    story.taken_by(ben)
+    ann.page.keyboard.press("t")
+    expect(ann.page.locator(".toast")).to_have_text("Ben Okoro took it first.")
+
+
+def test_what_could_not_be_sent_comes_back_into_the_box(chromium: Browser, base: str, quick_ledger: Ledger) -> None:
+    story = seeding.a_handoff(quick_ledger, now())
+    ann = Desk(chromium, base, quick_ledger, "Ann Lee")
+    story.taken_by(ann.account)
+    ann.page.goto(f"{base}/conversations/{story.key}")
+    ann.page.context.set_offline(True)
+    ann.page.fill("#reply textarea", "important words")
+    ann.page.press("#reply textarea", "Enter")
+    expect(ann.page.locator(".toast")).to_contain_text("did not reach the desk")
+    expect(ann.page.locator("#reply textarea")).to_have_value("important words")
+    ann.page.context.set_offline(False)
+    ann.page.press("#reply textarea", "Enter")
+    expect(ann.page.locator(".bubble.agent .text")).to_have_text("important words")
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [1440, 390])
+def test_everybody_can_use_it(chromium: Browser, base: str, quick_ledger: Ledger, scheme: str, width: int) -> None:
+    desk = Desk(chromium, base, quick_ledger, "Ann Lee", viewport={"width": width, "height": 844}, color_scheme=scheme)
+    ben = seeding.an_account(quick_ledger, "ben@fernhill.example", Role.AGENT, "Ben Okoro")
+    stories = seeding.a_busy_afternoon(quick_ledger, now(), desk.account, ben)
+    seeding.an_alarm(quick_ledger, now())
+    for path in (
+        "/",
+        f"/conversations/{stories['ines'].key}?show=mine",
+        f"/conversations/{stories['maya'].key}",
+        "/password",
+    ):
+        desk.page.goto(f"{base}{path}")
+        found = Axe().run(desk.page)
+        bad = [(rule["id"], [node["html"][:120] for node in rule["nodes"]]) for rule in found.response["violations"]
+               if rule["impact"] in ("serious", "critical")]  # fmt: skip
+        assert bad == [], path
+        assert desk.page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    desk.page.goto(base)
+    if width > 760:
+        desk.page.locator("body").press("?")
+        expect(desk.page.locator("#help")).to_be_visible()
+        desk.page.keyboard.press("Escape")
+        expect(desk.page.locator("#help")).to_be_hidden()
+    else:  # one at a time
+        desk.page.locator(".row").first.click()
+        expect(desk.page.locator("#thread")).to_be_visible()
+        expect(desk.page.locator("#lists")).to_be_hidden()
+        desk.page.locator("#back").click()
+        expect(desk.page.locator("#lists")).to_be_visible()
+    assert desk.complaints == []
