@@ -22,7 +22,7 @@ class ActionSessionStart(PoliteAction):
 
     def act(self, around: Surroundings, dispatcher: CollectingDispatcher, tracker: Tracker) -> list[EventType]:
         """Introduce the bot once in a contact's life."""
-        if not any(event.get("event") == "session_started" for event in tracker.events):
+        if (tracker.get_slot("session_started_metadata") or {}).get("new_contact"):
             dispatcher.utter_message(response="utter_introduction")
         carried = [SlotSet(name, tracker.get_slot(name)) for name in CARRIED_OVER if tracker.get_slot(name)]
         return [SessionStarted(), *carried, ActionExecuted("action_listen")]

@@ -126,8 +126,7 @@
     const at = rows.indexOf(document.activeElement.closest(".row") || document.querySelector(".row[aria-current]"));
     (rows[Math.max(0, Math.min(rows.length - 1, at + by))] || document.body).focus();
   };
-  const press = (id) => $(id)?.querySelector("button").click();
-  const list = (n) => all("[name=show]")[n].click();
+  const press = (id) => $(id)?.querySelector("button").click(), list = (n) => all("[name=show]")[n].click();
   const keys = {
     j: () => move(1), k: () => move(-1), t: () => press("do-take"), g: () => press("do-give_back"), q: () => press("do-requeue"),
     r: () => write("reply"), n: () => write("note"), "/": () => $("find").focus(), "?": () => $("help").showModal(),

@@ -27,7 +27,7 @@ from bot.messages import Buttons, Inbound, Media, Menu, Outbound, Place, Tap, Te
 from bot.settings import ROOT
 from bot.updates import ContactRef, Received
 from bot.vocabulary import Author, Holder
-from connectors.whatsapp.channel import Bot
+from connectors.whatsapp.rasa_bot import Bot
 from connectors.whatsapp.turns import Turns, Words
 
 PHONES = {"Mia": MIA, "Sam": SAM, "Priya": PRIYA, "Leo": LEO}

@@ -41,6 +41,7 @@ class Clock:
 def quick_passwords() -> None:
     """Hashing is slow on purpose; not for hundreds of tests."""
     agents._hasher = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
+    agents._nobody = agents._hasher.hash("nobody")
 
 
 @pytest.fixture

@@ -70,10 +70,13 @@ class Desk:
         self.page.fill("#password", password)
         self.page.press("#password", "Enter")
         self.page.wait_for_selector("#rows")
+        self.page.wait_for_load_state("load")
         self.page.on("load", lambda _: setattr(self, "loads", self.loads + 1))
 
 
-def test_two_agents_see_everything_live_and_drafts_survive(chromium: Browser, base: str, quick_ledger: Ledger) -> None:
+def test_two_agents_see_everything_live_and_drafts_survive(  # noqa: PLR0915  # one story, told in one go
+    chromium: Browser, base: str, quick_ledger: Ledger
+) -> None:
     ann, ben = (Desk(chromium, base, quick_ledger, name) for name in ("Ann Lee", "Ben Okoro"))
     expect(ann.page.get_by_text("Nobody is waiting")).to_be_visible()
     story = seeding.a_handoff(quick_ledger, now())
@@ -84,6 +87,8 @@ def test_two_agents_see_everything_live_and_drafts_survive(chromium: Browser, ba
         expect(desk.page).to_have_title("(1) Baton desk · Fernhill")
         expect(desk.page.locator("#announce")).to_contain_text("Mia Turner: Asked for a person")
 
+    expect(ann.page.get_by_text("Nobody is waiting")).to_be_hidden()
+    expect(ann.page.get_by_text("Somebody is waiting")).to_be_visible()
     for desk in (ann, ben):  # by keyboard alone
         desk.page.locator("body").press("j")
         desk.page.keyboard.press("Enter")
@@ -162,8 +167,7 @@ def test_what_could_not_be_sent_comes_back_into_the_box(chromium: Browser, base:
     expect(ann.page.locator(".bubble.agent .text")).to_have_text("important words")
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", [1440, 390])
+@pytest.mark.parametrize(("scheme", "width"), [("light", 1440), ("dark", 1440), ("dark", 390)])
 def test_everybody_can_use_it(chromium: Browser, base: str, quick_ledger: Ledger, scheme: str, width: int) -> None:
     desk = Desk(chromium, base, quick_ledger, "Ann Lee", viewport={"width": width, "height": 844}, color_scheme=scheme)
     ben = seeding.an_account(quick_ledger, "ben@fernhill.example", Role.AGENT, "Ben Okoro")
