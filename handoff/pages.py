@@ -120,7 +120,7 @@ def _row(one: Conversation, viewer: Viewer) -> Row:
     return Row(
         key=one.key,
         name=name_of(one),
-        last=last_words(one, viewer.account),
+        last=(one.holder is Holder.QUEUE and one.wish) or last_words(one, viewer.account),
         when=words.when(one.last_message_at, viewer.now, viewer.tz),
         why=words.holder(one.holder, one.agent_name, mine) if one.holder is Holder.AGENT and not mine else reason,
         waiting=words.span(waits) if waits is not None else "",

@@ -29,6 +29,15 @@ def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+@pytest.fixture(scope="session")
+def postgres_template(postgres: parts.Postgres) -> Iterator[str]:
+    """A migrated database to copy."""
+    name = f"baton_template_{secrets.token_hex(6)}"
+    migrate.to_head(postgres.make(name))
+    yield name
+    postgres.drop(name)
+
+
 @pytest.fixture(params=["sqlite", "postgresql"])
 def database_url(
     request: pytest.FixtureRequest, tmp_path: Path, sqlite_template: Path, postgres: parts.Postgres
@@ -41,10 +50,9 @@ def database_url(
         return
     if postgres.url is None:
         parts.skip(postgres.why_not)
+    template = request.getfixturevalue("postgres_template")
     name = f"baton_test_{secrets.token_hex(6)}"
-    url = postgres.make(name)
-    migrate.to_head(url)
-    yield url
+    yield postgres.make(name, template)
     postgres.drop(name)
 
 

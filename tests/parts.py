@@ -109,10 +109,10 @@ class Postgres:
             )
             shutil.rmtree(data.parent, ignore_errors=True)
 
-    def make(self, name: str) -> str:
-        """Make an empty database and return its URL."""
+    def make(self, name: str, template: str = "template0") -> str:
+        """Make a database, empty or a copy, and return its URL."""
         assert self.url is not None
-        self._say(f'CREATE DATABASE "{name}"')
+        self._say(f'CREATE DATABASE "{name}" TEMPLATE "{template}"')
         return str(sa.engine.make_url(self.url).set(database=name).render_as_string(hide_password=False))
 
     def drop(self, name: str) -> None:

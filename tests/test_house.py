@@ -19,10 +19,26 @@ from connectors.whatsapp.channel import WhatsAppInput
 
 ROOMS = ("bot", "connectors", "actions", "handoff")
 TOP_LEVEL = {
-    "bot", "data", "actions", "connectors", "handoff", "tests", "docs", "config.yml", "domain.yml", "endpoints.yml",
-    "README.md", "LICENSE", "Makefile", "pyproject.toml", "requirements.lock", "setup.lock", ".env.example", ".gitignore",
+    "bot",
+    "data",
+    "actions",
+    "connectors",
+    "handoff",
+    "tests",
+    "docs",
+    "config.yml",
+    "domain.yml",
+    "endpoints.yml",
+    "README.md",
+    "LICENSE",
+    "Makefile",
+    "pyproject.toml",
+    "requirements.lock",
+    "setup.lock",
+    ".env.example",
+    ".gitignore",
     ".ci",
-}  # fmt: skip
+}
 
 
 def own_files() -> Iterator[Path]:

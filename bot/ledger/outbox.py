@@ -144,7 +144,18 @@ def is_due(tx: Transaction, now: datetime) -> bool:
 
 
 def claim(tx: Transaction, now: datetime, lease: timedelta = LEASE) -> Outgoing | None:
-    """Take the oldest message whose conversation has nothing else in flight."""
+    """Take the oldest message whose conversation has nothing else in flight.
+
+    What a person has overtaken is withdrawn on the way. None means that nothing can be sent just now.
+    """
+    while True:
+        outgoing, withdrew = _claim_first(tx, now, lease)
+        if outgoing is not None or not withdrew:
+            return outgoing
+
+
+def _claim_first(tx: Transaction, now: datetime, lease: timedelta) -> tuple[Outgoing | None, bool]:
+    """Return what was claimed, and whether something was withdrawn, which lets the next of its conversation go."""
     earlier = messages.alias("earlier")
     blocked = (
         sa.select(earlier.c.id)
@@ -165,6 +176,7 @@ def claim(tx: Transaction, now: datetime, lease: timedelta = LEASE) -> Outgoing 
         .order_by(messages.c.id)
         .limit(20)
     ).all()
+    withdrew = False
     for candidate in candidates:
         # The conversation is locked before the message everywhere, or two processes could wait for each other.
         conversation = lock_conversation(tx, candidate.conversation_id, skip_locked=True)
@@ -175,6 +187,7 @@ def claim(tx: Transaction, now: datetime, lease: timedelta = LEASE) -> Outgoing 
         if row is None:
             continue
         if row.epoch is not None and not may_bot_speak(conversation.holder, row.epoch, conversation.muted_at):
+            withdrew = True
             _move(tx, row, Status.WITHDRAWN, now, error="a person took over before it was sent")
             log.info(
                 "words composed before a person took over were withdrawn",
@@ -185,7 +198,7 @@ def claim(tx: Transaction, now: datetime, lease: timedelta = LEASE) -> Outgoing 
         if not tx.execute(sa.update(messages).where(mine).values(step)).rowcount:
             continue
         contact = tx.execute(sa.select(contacts).where(contacts.c.id == conversation.contact_id)).one()
-        return Outgoing(
+        claimed = Outgoing(
             id=row.id,
             conversation_id=row.conversation_id,
             phone_number_id=conversation.phone_number_id,
@@ -194,7 +207,8 @@ def claim(tx: Transaction, now: datetime, lease: timedelta = LEASE) -> Outgoing 
             content=says.from_json(row.content),  # type: ignore[arg-type]  # only outbound values are queued
             attempts=row.attempts + 1,
         )
-    return None
+        return claimed, withdrew
+    return None, withdrew
 
 
 def settle(tx: Transaction, message_id: int, outcome: Outcome, now: datetime) -> None:

@@ -111,7 +111,8 @@
   });
   document.addEventListener("htmx:afterSwap", ({ target }) => { if (target.id === "conversation") opened(); });
   document.addEventListener("htmx:pushedIntoHistory", () => mark(document));
-  document.addEventListener("baton:taken", () => write("reply"));
+  const notByHabit = (e) => { if (e.key === "r") e.preventDefault(); };  // after a take what is typed is text; an `r` is not
+  document.addEventListener("baton:taken", () => { write("reply"); $("reply").addEventListener("keydown", notByHabit, { once: true }); setTimeout(() => $("reply")?.removeEventListener("keydown", notByHabit), 1000); });
   document.addEventListener("baton:replied", toEnd);
   document.addEventListener("htmx:sseError", () => { $("offline").hidden = false; });
   document.addEventListener("htmx:sseOpen", () => { $("offline").hidden = true; });
@@ -145,6 +146,5 @@
     keys[key]();
   });
   $("help-button").addEventListener("click", () => $("help").showModal());
-  paintSound(); look();
-  if ($("live")) opened();
+  paintSound(); look(); if ($("live")) opened();
 })();

@@ -59,7 +59,7 @@ def sees(page: Page, pattern: str) -> None:
 
 
 def picture(page: Page, name: str) -> None:
-    """Keep screenshots at both widths and in both lights when asked to; a page wide as a phone must not scroll sideways."""
+    """Keep screenshots at both widths, in both lights, when asked to; no page may scroll sideways."""
     before = page.viewport_size
     for width, height in ((1440, 900), (390, 844)):
         page.set_viewport_size({"width": width, "height": height})
@@ -81,7 +81,7 @@ def is_accessible(page: Page, name: str) -> None:
     assert not found, f"{name}: {[(v['id'], [n['html'][:120] for n in v['nodes']]) for v in found]}"
 
 
-def test_the_whole_story_in_two_windows(browser: Browser, house: House, phone: str) -> None:
+def test_the_whole_story_in_two_windows(browser: Browser, house: House, phone: str) -> None:  # noqa: PLR0915
     name = "Robin Story"
     house.new_contact(phone, name)
     reloads: list[str] = []

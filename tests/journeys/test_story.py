@@ -99,8 +99,12 @@ def deliver(house: House, value: dict[str, Any]) -> int:
     """Sign and post a body of our own making, as Meta would."""
     secret = json.loads((house.home / "demo.json").read_text())["secrets"]["app_secret"]
     value = {"messaging_product": "whatsapp", "metadata": {"phone_number_id": "100000000000001"}, **value}
-    body = json.dumps({"object": "whatsapp_business_account",
-                       "entry": [{"id": "1", "changes": [{"field": "messages", "value": value}]}]}).encode()  # fmt: skip
+    body = json.dumps(
+        {
+            "object": "whatsapp_business_account",
+            "entry": [{"id": "1", "changes": [{"field": "messages", "value": value}]}],
+        }
+    ).encode()
     signature = "sha256=" + hmac.new(secret.encode(), body, hashlib.sha256).hexdigest()
     answer = requests.post(house.webhook_url, data=body, headers={"X-Hub-Signature-256": signature}, timeout=15)
     return answer.status_code

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from bot.ledger import outbox, transcript
+from types import ModuleType
+
+import pytest
+
+from bot.ledger import inbox, outbox, transcript
 from bot.ledger.transaction import Ledger
 from bot.messages import Text
 from bot.vocabulary import Author, Status, TurnState
-from tests.factories import NOW, a_text, a_turn, begun, ended, given_back, handed_off, heard, later, taken
+from tests.factories import NOW, SAM, a_text, a_turn, begun, ended, given_back, handed_off, heard, later, taken
 
 
 def sent(ledger: Ledger) -> list[str]:
@@ -119,3 +123,32 @@ def test_an_agents_reply_is_bound_to_no_epoch(ledger: Ledger) -> None:
         outbox.queue(tx, turn.conversation_id, Text("Ann here"), author=Author.AGENT, agent_id=1, now=NOW)
     given_back(ledger, turn.key)
     assert sent(ledger) == ["Ann here"]
+
+
+@pytest.mark.parametrize("door", [inbox, outbox], ids=["when the turn ends", "when it is queued or claimed"])
+def test_it_is_this_rule_that_keeps_the_bot_silent(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch, door: ModuleType
+) -> None:
+    """With the rule taken out at either door the other still holds; with both out the bot would talk over a person."""
+    monkeypatch.setattr(door, "may_bot_speak", lambda *_: True)
+    turn = a_turn(ledger)
+    taken(ledger, turn.key)
+    ended(ledger, turn, "Hello from the bot")
+    assert sent(ledger) == []
+    for other in (inbox, outbox):
+        monkeypatch.setattr(other, "may_bot_speak", lambda *_: True)
+    late = a_turn(ledger, contact=SAM)
+    taken(ledger, late.key)
+    ended(ledger, late, "Hello from the bot")
+    assert sent(ledger) == ["Hello from the bot"]
+
+
+def test_it_is_being_bound_to_no_epoch_that_lets_the_hand_offs_sentence_through(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    queue = outbox.queue
+    monkeypatch.setattr(outbox, "queue", lambda tx, where, words, **more: queue(tx, where, words, **more, epoch=1))
+    turn = a_turn(ledger, "a person please")
+    handed_off(ledger, turn)
+    taken(ledger, turn.key)
+    assert sent(ledger) == [], "with an epoch it would be withdrawn by the take"
