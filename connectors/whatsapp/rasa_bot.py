@@ -191,7 +191,9 @@ class Bot:
 
     async def _undo(self, turn: Turn) -> None:
         """Take a turn out of Rasa's memory; of a new contact's first, the beginning of the session as well."""
-        await self._append(turn.key, Restarted() if turn.new_contact else UserUtteranceReverted())
+        # Reverting takes the listening before the message along, without which Rasa would go on talking by itself.
+        undone = [Restarted()] if turn.new_contact else [UserUtteranceReverted(), ActionExecuted("action_listen")]
+        await self._append(turn.key, *undone)
 
     async def _append(self, key: str, *events: Event) -> None:
         async with self._agent.lock_store.lock(key):

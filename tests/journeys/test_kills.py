@@ -14,8 +14,9 @@ WITHIN_S = 120  # Rasa alone needs 20 s to come back; a loaded machine more
 
 
 def is_back(house: House, name: str, old: int) -> bool:
+    doors = (house.ready_url, f"{house.desk_url}/signin", f"{house.phone_url}/health")
     try:
-        return house.pid_of(name) != old and requests.get(house.ready_url, timeout=5).status_code == 200
+        return house.pid_of(name) != old and all(requests.get(door, timeout=5).status_code == 200 for door in doors)
     except (AssertionError, OSError):
         return False
 
