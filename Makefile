@@ -8,6 +8,7 @@ help: ## this menu
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: ## make .venv/ from the lock file (the others do it by themselves)
+	@test -n "$(PYTHON_ANY)" || { echo "Baton needs a python3 to begin with (Debian: apt-get install python3-venv)"; exit 1; }
 	@$(PYTHON_ANY) bot/setup.py
 
 up: setup ## everything on this machine: bot, desk, and a WhatsApp phone in the browser

@@ -6,7 +6,7 @@ import argparse
 import sys
 
 from bot import launch, training
-from bot.errors import BotError
+from bot.errors import BotError, ToldToStop
 from bot.settings import Settings
 
 
@@ -28,6 +28,9 @@ def main() -> int:
     command = parser.parse_args().command
     try:
         return {"up": launch.up, "serve": launch.serve, "train": train}[command]()
+    except ToldToStop:
+        print("Stopped")
+        return 0
     except BotError as problem:
         print(problem, file=sys.stderr)
         return 1

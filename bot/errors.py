@@ -23,6 +23,10 @@ class TooLong(BotError):
     """WhatsApp would refuse this message."""
 
 
+class ToldToStop(BotError):
+    """Stopped before it was ready."""
+
+
 class UnknownConversation(BotError):
     """There is no such conversation."""
 

@@ -110,10 +110,8 @@ def _run(settings: Settings, *, simulated: bool, kept: _Kept | None) -> int:
     env = {**os.environ, **QUIET, **environment(settings)}
     _say("Database: migrating")
     _step([sys.executable, "-m", "handoff", "migrate"], env, "the database can't be migrated")
-    model = training.trained_model(settings) or training.train(settings, _say)
+    model = training.trained_model(settings) or training.train(settings, _say, told_to_stop=lambda: bool(stopping))
     accounts = _demo_accounts(kept, settings, env) if kept is not None else []
-    if stopping.told:
-        return 0
     started = time.monotonic()
     with _Supervised(processes(settings, model, simulated), env, logs, to_stdout=not simulated) as running:
         _say("Starting")

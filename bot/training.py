@@ -11,8 +11,9 @@ import time
 from collections.abc import Callable, Iterator
 from importlib.metadata import version
 from pathlib import Path
+from typing import IO
 
-from bot.errors import TrainingFailed
+from bot.errors import ToldToStop, TrainingFailed
 from bot.settings import ROOT, Settings
 
 UNFINISHED = "unfinished-"  # without a dot, at which Rasa would cut the name
@@ -60,15 +61,27 @@ def trained_model(settings: Settings, root: Path = ROOT) -> Path | None:
     return path if path.is_file() else None
 
 
-def train(settings: Settings, progress: Callable[[str], None], root: Path = ROOT) -> Path:
-    """Train and return the model; whoever looks for it finds all of it or nothing."""
+def never() -> bool:
+    """Nobody tells us to stop."""
+    return False
+
+
+def train(
+    settings: Settings,
+    progress: Callable[[str], None],
+    root: Path = ROOT,
+    *,
+    told_to_stop: Callable[[], bool] = never,
+) -> Path:
+    """Train and return the model; whoever looks for it finds all of it or nothing. ToldToStop comes within a second."""
     name = fingerprint(root)
     models, log = settings.home / "models", settings.home / "logs" / "training.log"
     models.mkdir(parents=True, exist_ok=True)
     log.parent.mkdir(parents=True, exist_ok=True)
     unfinished = models / f"{UNFINISHED}{name}-{os.getpid()}.tar.gz"
     try:
-        _run_rasa(settings, root, unfinished, log, progress)
+        with log.open("w") as out:
+            _watch(_start_rasa(settings, root, unfinished, out), log, progress, told_to_stop)
         if not unfinished.is_file():
             raise TrainingFailed(f"(Rasa made no model; {_reason(log)}; all of it in {log})")
         model = models / f"{name}.tar.gz"
@@ -79,7 +92,8 @@ def train(settings: Settings, progress: Callable[[str], None], root: Path = ROOT
     return model
 
 
-def _run_rasa(settings: Settings, root: Path, model: Path, log: Path, progress: Callable[[str], None]) -> None:
+def _start_rasa(settings: Settings, root: Path, model: Path, out: IO[str]) -> subprocess.Popen[bytes]:
+    """Start `rasa train` in a session of its own: Ctrl-C is ours to hear, and to pass on."""
     command = [
         sys.executable, "-m", "rasa", "train",
         "--config", "config.yml", "--domain", "domain.yml", "--data", "data",
@@ -92,29 +106,42 @@ def _run_rasa(settings: Settings, root: Path, model: Path, log: Path, progress: 
         "ACTIONS_PORT": str(settings.actions_port),  # endpoints.yml names it, and Rasa reads that file even to train
         "PYTHONPATH": os.pathsep.join(filter(None, (str(root), os.environ.get("PYTHONPATH")))),
     }
+    return subprocess.Popen(  # noqa: S603  # our own command
+        command,
+        cwd=root,
+        env=environment,
+        stdout=out,
+        stderr=subprocess.STDOUT,
+        stdin=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+
+
+def _watch(
+    rasa: subprocess.Popen[bytes], log: Path, progress: Callable[[str], None], told_to_stop: Callable[[], bool]
+) -> None:
+    """Wait for the training, telling how it goes; whatever happens, it does not outlive us."""
     began = told = time.monotonic()
     progress("Training the bot, well under a minute on most machines")
-    with log.open("w") as out:
-        rasa = subprocess.Popen(  # noqa: S603  # our own command
-            command, cwd=root, env=environment, stdout=out, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL
-        )
-        try:
-            while rasa.poll() is None:
-                time.sleep(0.2)
-                now = time.monotonic()
-                if now - began > TIME_LIMIT:
-                    raise TrainingFailed(f"(it took more than {TIME_LIMIT // 60} minutes; see {log})")
-                if now - told >= TELL_EVERY:
-                    told = now
-                    progress(f"  {_step(log)} … {now - began:.0f} s")
-        finally:
-            if rasa.poll() is None:
-                rasa.terminate()
-                try:
-                    rasa.wait(10)
-                except subprocess.TimeoutExpired:
-                    rasa.kill()
-                    rasa.wait()
+    try:
+        while rasa.poll() is None:
+            time.sleep(0.2)
+            now = time.monotonic()
+            if told_to_stop():
+                raise ToldToStop
+            if now - began > TIME_LIMIT:
+                raise TrainingFailed(f"(it took more than {TIME_LIMIT // 60} minutes; see {log})")
+            if now - told >= TELL_EVERY:
+                told = now
+                progress(f"  {_step(log)} … {now - began:.0f} s")
+    finally:
+        if rasa.poll() is None:
+            rasa.terminate()
+            try:
+                rasa.wait(5)
+            except subprocess.TimeoutExpired:
+                rasa.kill()
+                rasa.wait()
     if rasa.returncode:
         raise TrainingFailed(f"({_reason(log)}; all of it in {log})")
     progress(f"Trained in {time.monotonic() - began:.0f} s")

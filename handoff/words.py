@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
 import secrets
 from datetime import datetime, timedelta, timezone, tzinfo
 from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from markupsafe import Markup, escape
 
 from bot.conversation import window_is_open
 from bot.vocabulary import Author, Holder, Reason, Status
@@ -53,6 +56,24 @@ KINDS = {
 }
 
 NOT_FOR_EYES = {"requested_slot", "session_started_metadata"}  # Rasa's own slots
+
+
+MARKS = {"*": Markup("<strong>{}</strong>"), "_": Markup("<em>{}</em>"), "~": Markup("<s>{}</s>")}  # ours
+MARKED = re.compile(r"(?<![\w*_~])([*_~])(?=\S)([^\n]*?\S)\1(?![\w*_~])")
+
+
+def marked(text: str) -> Markup:
+    """Show WhatsApp's *bold*, _italic_ and ~strike~ as the contact sees them; all else is escaped."""
+    parts, end = [], 0
+    for found in MARKED.finditer(text):
+        parts += [escape(text[end : found.start()]), MARKS[found[1]].format(marked(found[2]))]
+        end = found.end()
+    return Markup("").join([*parts, escape(text[end:])])
+
+
+def unmarked(text: str) -> str:
+    """Return a text without these marks, for one line of a list."""
+    return str(marked(text).striptags())
 
 
 def kind(type_: str) -> str:

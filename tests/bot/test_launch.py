@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -123,6 +124,42 @@ def test_everything_ends_with_the_one_that_started_it_even_if_that_is_killed(tmp
     assert "Training" not in again.words, "the trained model is reused"
     assert again.stop(signal.SIGINT) < 15
     assert left_running(tmp_path) == []
+
+
+def test_told_to_stop_while_it_trains_it_stops_at_once(tmp_path: Path) -> None:
+    ports = {name: str(free_port()) for name in ("RASA_PORT", "ACTIONS_PORT", "DESK_PORT", "SIMULATOR_PORT")}
+    process = subprocess.Popen(
+        [sys.executable, "-m", "bot", "up"], cwd=ROOT, env={**CLEAN, **ports, "BATON_HOME": str(tmp_path)},
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+    )  # fmt: skip
+    assert process.stdout is not None
+    with process.stdout:
+        assert any("Training" in line for line in iter(process.stdout.readline, ""))
+        started = time.monotonic()
+        process.send_signal(signal.SIGTERM)
+        said = process.stdout.read()
+    assert process.wait(20) == 0 and time.monotonic() - started < 15
+    assert said.strip().endswith("Stopped")
+    assert left_running(tmp_path) == []
+
+
+def test_a_training_that_fails_says_why_in_a_sentence(tmp_path: Path) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(ROOT, copy, ignore=shutil.ignore_patterns(".venv", ".baton", ".git", "__pycache__", ".*_cache"))
+    (copy / "data" / "rules" / "stores.yml").write_text('version: "3.1"\nrules:\n- rule: broken\n  steps: nonsense\n')
+    said = subprocess.run(
+        [sys.executable, "-m", "bot", "train"], cwd=copy, env={**CLEAN, "BATON_HOME": str(tmp_path / "home")},
+        capture_output=True, text=True, timeout=120, check=False,
+    )  # fmt: skip
+    assert said.returncode == 1
+    assert "Traceback" not in said.stderr and "stores.yml" in said.stderr, said.stderr
+    assert len(said.stderr.strip().splitlines()) == 1
+
+
+def test_a_database_that_does_not_answer_is_a_sentence(tmp_path: Path) -> None:
+    said = run("up", tmp_path, DATABASE_URL=f"postgresql://postgres@127.0.0.1:{free_port()}/nowhere")
+    assert said.returncode == 1 and "database" in said.stderr and "Traceback" not in said.stderr, said.stderr
+    assert len(said.stderr.strip().splitlines()) == 1
 
 
 def test_every_setting_is_in_the_example_file_and_nothing_else_is() -> None:

@@ -15,8 +15,8 @@ from typing import Any
 
 import requests
 
-from bot import training
-from bot.settings import ROOT, Settings
+from bot.settings import ROOT
+from tests import trained
 from tests.parts import eventually, free_port
 
 READY_WITHIN_S = 240
@@ -201,8 +201,7 @@ def _children(pid: int) -> list[int]:
 
 def lend_model(home: Path) -> None:
     """Train once for all tests (and for `make up`), and give each house a copy."""
-    ours = Settings.from_env({}, ROOT / "no such file")
-    model = training.trained_model(ours) or training.train(ours, lambda _words: None)
+    model = trained.model()
     there = home / "models" / model.name
     if not there.exists():
         there.parent.mkdir(parents=True, exist_ok=True)
