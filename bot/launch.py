@@ -16,7 +16,6 @@ import socket
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -332,20 +331,29 @@ class _Supervised:
     def __enter__(self) -> _Supervised:
         config = self._place / "supervisord.conf"
         config.write_text(self._config())
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "supervisor.supervisord", "-n", "-c", str(config)],
-            env=dict(self._env),
-            cwd=ROOT,
-            start_new_session=True,
-            preexec_fn=_end_with_parent,  # noqa: PLW1509  # no thread of ours runs yet
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-        )
-        out = cast("IO[bytes]", self._process.stdout)
-        log = (self._logs / "supervisord.log").open("ab")
-        threading.Thread(target=_pump, args=(out, log, self._to_stdout), daemon=True).start()
+        with self._out() as out:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "supervisor.supervisord", "-n", "-c", str(config)],
+                env=dict(self._env),
+                cwd=ROOT,
+                start_new_session=True,
+                preexec_fn=_end_with_parent,  # noqa: PLW1509  # no thread of ours runs
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=subprocess.STDOUT,
+            )
         return self
+
+    def _out(self) -> IO[bytes]:
+        """Return where the runner writes: its log, or our own standard output.
+
+        That one through `cat`: supervisord opens it anew for each process, which a socket (systemd's) does not allow;
+        and a pipe to ourselves would break with us, before the runner has stopped the others.
+        """
+        if not self._to_stdout:
+            return (self._logs / "supervisord.log").open("ab")
+        cat = subprocess.Popen(["cat"], stdin=subprocess.PIPE, start_new_session=True)  # noqa: S607
+        return cast("IO[bytes]", cat.stdin)
 
     def __exit__(self, *_: object) -> None:
         self._note_pids()
@@ -471,15 +479,6 @@ def _end_with_parent() -> None:
     """Ask Linux to tell supervisord to stop if we are killed; elsewhere it is merely left behind."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(1, signal.SIGTERM)  # PR_SET_PDEATHSIG
-
-
-def _pump(source: IO[bytes], log: IO[bytes], to_stdout: bool) -> None:
-    """Copy the runner's words, line by line, to its log or to our own standard output."""
-    with log:
-        for line in source:
-            target = sys.stdout.buffer if to_stdout else log
-            target.write(line)
-            target.flush()
 
 
 def _quoted(word: str) -> str:

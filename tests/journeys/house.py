@@ -151,7 +151,10 @@ class House:
     def api(self, method: str, path: str, *, who: str = "ann@fernhill.example", **more: Any) -> requests.Response:
         """Call the desk's API as this account."""
         headers = {"Authorization": f"Bearer {self.token(who)}", **more.pop("headers", {})}
-        return requests.request(method, f"{self.desk_url}/api/v1{path}", headers=headers, timeout=15, **more)
+        answers: list[requests.Response] = []
+        eventually(lambda: _ask(answers, method, f"{self.desk_url}/api/v1{path}", headers=headers, **more), 30, 0.3)
+        assert answers, "the desk does not answer"
+        return answers[0]
 
     def conversations(self, holder: str) -> list[dict[str, Any]]:
         """The desk's list."""
@@ -192,6 +195,15 @@ class House:
         pid = self.pid_of(name)
         os.kill(pid, signal.SIGKILL)
         return pid
+
+
+def _ask(answers: list[requests.Response], method: str, url: str, **more: Any) -> bool:
+    """Call once; say whether somebody answered, which nobody does in the second after a kill. A refusal is an answer."""
+    try:
+        answers.append(requests.request(method, url, timeout=15, **more))
+    except requests.ConnectionError:
+        return False
+    return True
 
 
 def _children(pid: int) -> list[int]:
