@@ -198,7 +198,7 @@ class House:
 
 
 def _ask(answers: list[requests.Response], method: str, url: str, **more: Any) -> bool:
-    """Call once; say whether somebody answered, which nobody does in the second after a kill. A refusal is an answer."""
+    """Call once; say whether anybody answered: nobody does in the second after a kill. A refusal is an answer."""
     try:
         answers.append(requests.request(method, url, timeout=15, **more))
     except requests.ConnectionError:

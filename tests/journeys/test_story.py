@@ -150,3 +150,17 @@ def test_nothing_without_our_signature_is_let_in(house: House) -> None:
         ).status_code
         == 403
     )
+
+
+def test_no_log_holds_what_was_said_or_who_said_it(house: House, phone: str) -> None:
+    secret = "blauregenduft"
+    house.writes(phone, f"hello {secret}")
+    house.hears(phone, ".")
+    house.writes(phone, f"a person please, {secret}")
+    key = house.conversation_with(phone, "queue")["key"]
+    house.api("POST", f"/conversations/{key}/take")
+    house.api("POST", f"/conversations/{key}/reply", json={"text": f"yes, {secret}"}, headers={"Idempotency-Key": "s"})
+    house.hears(phone, f"^yes, {secret}$")
+    logs = {path.name: path.read_text(errors="replace") for path in (house.home / "logs").glob("*.log")}
+    assert {"rasa.log", "actions.log", "desk.log", "sender.log"} <= set(logs)
+    assert not [name for name, text in logs.items() if secret in text or phone in text]
