@@ -11,12 +11,13 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from bot import training
-from bot.errors import BadSettings
+from bot.errors import BadSettings, ToldToStop
 from bot.runner import CannotStart, Process, Stopping, Supervised
 from bot.settings import ROOT, Settings
 
@@ -27,16 +28,10 @@ DEMO_ACCOUNTS = (
     ("sue@fernhill.example", "supervisor", "Sue"),
 )
 
-# What the libraries below Rasa are told; each with the reason in the docs of that library.
-QUIET = {
-    "RASA_TELEMETRY_ENABLED": "false",
-    "SQLALCHEMY_SILENCE_UBER_WARNING": "1",
-    "TF_CPP_MIN_LOG_LEVEL": "3",
+# What Rasa and what stands below it are told beside training.QUIET.
+TOLD = {
     "TF_INTRA_OP_PARALLELISM_THREADS": "1",
     "TF_INTER_OP_PARALLELISM_THREADS": "1",
-    "PYTHONWARNINGS": "ignore",
-    "LOG_LEVEL_LIBRARIES": "ERROR",
-    "MPLBACKEND": "Agg",
     "TICKET_LOCK_LIFETIME": "120",  # Rasa's lock is a timer, counted from when it is asked for
     "SANIC_REQUEST_MAX_SIZE": "4194304",  # Meta's deliveries go up to 3 MB
     "SANIC_RESPONSE_TIMEOUT": "20",
@@ -76,11 +71,14 @@ def serve() -> int:
 def _run(settings: Settings, *, simulated: bool, kept: _Kept | None) -> int:
     logs = settings.home / "logs"
     logs.mkdir(parents=True, exist_ok=True)
+    settings.home.chmod(0o700)  # what contacts wrote is nobody else's on this machine
     stopping = Stopping()
     _refuse_taken_ports(settings, simulated)
-    env = {**os.environ, **QUIET, **environment(settings)}
+    env = {**os.environ, **training.QUIET, **TOLD, **environment(settings)}
     _say("Database: migrating")
-    _step([sys.executable, "-m", "handoff", "migrate"], env, "the database can't be migrated")
+    _step(
+        [sys.executable, "-m", "handoff", "migrate"], env, "the database can't be migrated (see DATABASE_URL)", stopping
+    )
     model = training.trained_model(settings) or training.train(settings, _say, told_to_stop=lambda: bool(stopping))
     accounts = _demo_accounts(kept, settings, env) if kept is not None else []
     started = time.monotonic()
@@ -96,7 +94,7 @@ def _run(settings: Settings, *, simulated: bool, kept: _Kept | None) -> int:
 
 def processes(settings: Settings, model: Path, simulated: bool) -> list[Process]:
     """Return what is run; README and house both call them by these names."""
-    host = "127.0.0.1" if settings.host == "0.0.0.0" else settings.host  # noqa: S104  # compared, not bound
+    host = settings.loopback
     rasa = f"rasa run --model {shlex.quote(str(model))} --credentials bot/credentials.yml --endpoints endpoints.yml"
     # The desk holds a thread for each open page; no --preload: its feed would not survive the fork.
     desk = "gunicorn -k gthread --threads 256 --graceful-timeout 5 --no-control-socket"
@@ -177,36 +175,25 @@ def _demo_accounts(kept: _Kept, settings: Settings, env: Mapping[str, str]) -> l
     """Return the demo accounts with their passwords, making those this database does not have."""
     name = f"accounts of {settings.database_url.rsplit('@', 1)[-1]}"  # never a database password in the file
     known: dict[str, str] = kept.get(name) or {}
-    known = known if (settings.database_url.startswith("postgresql") or _database_is_as_old(settings, kept)) else {}
-    for email, role, person in DEMO_ACCOUNTS:
-        if email in known:
-            continue
-        add = ["account", "add", email, "--role", role, "--name", person, "--keep-password"]
-        for words in (add, ["account", "reset", email, "--keep-password"]):
-            said = subprocess.run(
-                [sys.executable, "-m", "handoff", *words],
-                env=dict(env),
-                cwd=ROOT,
-                capture_output=True,
-                text=True,
-                check=False,
-            )
-            if said.returncode == 0:
-                known[email] = said.stdout.split()[1]
-                break
-        else:
+
+    def account(verb: str, *words: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "handoff", "account", verb, *words, "--keep-password"]
+        return subprocess.run(command, env=dict(env), cwd=ROOT, capture_output=True, text=True, check=False)
+
+    def password(email: str, role: str, person: str) -> str:
+        # Asking the database first, by adding: a kept password is of no use if the database was made anew since.
+        said = account("add", email, "--role", role, "--name", person)
+        if said.returncode and email in known:
+            return known[email]
+        said = account("reset", email) if said.returncode else said
+        if said.returncode:
             raise CannotStart(f"the demo account {email} can't be made: {said.stderr.strip()}")
-    kept.keep(name, known)
-    return [(email, known[email], role) for email, role, _ in DEMO_ACCOUNTS]
+        return said.stdout.split()[1]
 
-
-def _database_is_as_old(settings: Settings, kept: _Kept) -> bool:
-    """Say whether the SQLite file is the one the kept passwords belong to; it may have been deleted since."""
-    path = Path(settings.database_url.removeprefix("sqlite:///"))
-    mark = str(path.stat().st_ino) if path.exists() else ""
-    same = bool(kept.get("database inode") == mark)
-    kept.keep("database inode", mark)
-    return same
+    with ThreadPoolExecutor() as pool:
+        passwords = list(pool.map(lambda one: password(*one), DEMO_ACCOUNTS))
+    kept.keep(name, {email: word for (email, _, _), word in zip(DEMO_ACCOUNTS, passwords, strict=True)})
+    return [(email, word, role) for (email, role, _), word in zip(DEMO_ACCOUNTS, passwords, strict=True)]
 
 
 def _refuse_taken_ports(settings: Settings, simulated: bool) -> None:
@@ -232,11 +219,25 @@ def _refuse_taken_ports(settings: Settings, simulated: bool) -> None:
         raise CannotStart(f"two of {', '.join(ports)} name the same port; give each its own")
 
 
-def _step(command: list[str], env: Mapping[str, str], otherwise: str) -> None:
-    """Run one step to its end; say why it failed in its own last words."""
-    said = subprocess.run(command, env=dict(env), cwd=ROOT, capture_output=True, text=True, check=False)
-    if said.returncode:
-        words = [line for line in (said.stderr + said.stdout).splitlines() if line.strip()]
+def _step(command: list[str], env: Mapping[str, str], otherwise: str, stopping: Stopping) -> None:
+    """Run one step to its end, or until we are told to stop; say why it failed in its own last words."""
+    with subprocess.Popen(
+        command,
+        env=dict(env),
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    ) as step:
+        while step.poll() is None:
+            if stopping:
+                step.kill()
+                raise ToldToStop
+            time.sleep(0.05)
+        said = step.stdout.read() if step.stdout is not None else ""
+    if step.returncode:
+        words = [line for line in said.splitlines() if line.strip()]
         raise CannotStart(f"{otherwise}: {words[-1].strip() if words else 'no reason given'}")
 
 

@@ -22,6 +22,11 @@ ID_MAX = 200  # of a reply; WhatsApp allows 256 on buttons, 200 on rows
 CALLBACK_MAX = 512
 
 
+def can_be_kept(text: str) -> bool:
+    """Say whether every database can hold it: NUL and lone surrogates are in nobody's alphabet."""
+    return "\x00" not in text and not any("\ud800" <= sign <= "\udfff" for sign in text)
+
+
 def require(fits: bool, otherwise: str) -> None:
     """Raise TooLong unless it fits."""
     if not fits:
@@ -36,6 +41,7 @@ class Text:
 
     def __post_init__(self) -> None:
         require(bool(self.text.strip()), "(a text needs words)")
+        require(can_be_kept(self.text), "(it holds a character that can't be kept)")
         require(len(self.text) <= TEXT_MAX, f"(a text has at most {TEXT_MAX} characters)")
 
 
@@ -190,6 +196,14 @@ def type_of(content: Content) -> str:
 def to_json(content: Content) -> dict[str, Any]:
     """Return the content as plain JSON, for a row."""
     return {"kind_of": NAMES[type(content)], **asdict(content)}
+
+
+def from_row(type_: str, text: str, row: dict[str, Any]) -> Content:
+    """Return the content a row holds, or what can be read of it: a limit may have been lowered since."""
+    try:
+        return from_json(row)
+    except (TooLong, KeyError, TypeError):
+        return Other(type_, text)
 
 
 def from_json(row: dict[str, Any]) -> Content:

@@ -15,10 +15,12 @@ import tempfile
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from http.client import HTTPException
 from pathlib import Path
 from types import FrameType
 from typing import IO, Any, cast
-from xmlrpc.client import Fault, ServerProxy
+from xmlrpc.client import Error as XmlRpcError
+from xmlrpc.client import ServerProxy
 
 import requests
 from supervisor.xmlrpc import SupervisorTransport
@@ -28,7 +30,7 @@ from bot.settings import ROOT
 
 READY_WITHIN_S = 300
 STARTS_ALLOWED = 2  # of one process, before all are ready: one stumble is bad luck, two are a fault
-STOP_WITHIN_S = 12  # then what is left is killed; `make serve` promises 15
+STOP_WITHIN_S = 13  # then what is left is killed; `make serve` promises 15
 
 
 class CannotStart(BotError):
@@ -122,7 +124,7 @@ class Supervised:
             command = " ".join(_quoted(word) for word in process.command)
             return (
                 f"[program:{process.name}]\ncommand={command}\ndirectory={_escaped(str(ROOT))}\nautorestart=true\n"
-                f"startsecs=2\nstartretries=3\nstopasgroup=true\nkillasgroup=true\nstopwaitsecs=9\n"
+                f"startsecs=2\nstartretries=3\nstopasgroup=true\nkillasgroup=true\nstopwaitsecs=11\n"
                 f"redirect_stderr=true\nstdout_logfile={_escaped(where)}\nstdout_logfile_maxbytes={size}\n"
                 f"stdout_logfile_backups={'0' if self._to_stdout else '3'}\n"
             )
@@ -143,7 +145,7 @@ class Supervised:
         transport = SupervisorTransport(None, None, f"unix://{self._place / 's'}")
         try:
             found: Any = ServerProxy("http://127.0.0.1", transport=transport).supervisor.getAllProcessInfo()
-        except (OSError, Fault):
+        except (OSError, XmlRpcError, HTTPException):
             return []
         finally:
             transport.close()
@@ -209,7 +211,7 @@ class Supervised:
         transport = SupervisorTransport(None, None, f"unix://{self._place / 's'}")
         try:
             ServerProxy("http://127.0.0.1", transport=transport).supervisor.startProcess(f"baton:{name}", False)
-        except (OSError, Fault):
+        except (OSError, XmlRpcError, HTTPException):
             return
         finally:
             transport.close()

@@ -46,6 +46,11 @@ class Settings:
     simulator_port: int = 9000
     home: Path = HOME
 
+    @property
+    def loopback(self) -> str:
+        """Where this machine itself reaches what is bound to `host`."""
+        return "127.0.0.1" if self.host == "0.0.0.0" else self.host  # noqa: S104  # compared, not bound
+
     def __repr__(self) -> str:
         return f"Settings(database={self.database_url.split('://')[0]}, api={self.whatsapp_api_url})"
 

@@ -25,6 +25,10 @@ WANTED = (3, 10)
 
 # What a failed installation says → what to do about it.
 CURES = (
+    (
+        ("invalid peer certificate", "UnknownIssuer", "CERTIFICATE_VERIFY_FAILED"),
+        "the package index shows a certificate that is not known here; name your proxy's in SSL_CERT_FILE",
+    ),
     (("No space left",), "the disk is full; free 4 GB and try again"),
     (
         (
@@ -64,6 +68,7 @@ CURES = (
 def main() -> None:
     """Make the environment, or see that it is made."""
     os.makedirs(os.path.dirname(LOG), exist_ok=True)
+    os.chmod(HOME, 0o700)
     wanted = _fingerprint()
     if os.path.exists(PYTHON) and os.path.exists(STAMP) and _read(STAMP) == wanted:
         return

@@ -27,7 +27,7 @@ class Received:
     phone_number_id: str
     contact: ContactRef
     content: Inbound
-    sent_at: datetime
+    sent_at: datetime | None  # Meta's clock; None where it does not say
     reply_to: str | None = None
     wants_answer: bool = True  # a reaction is kept and shown, but nobody owes it an answer
 

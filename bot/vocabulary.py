@@ -46,12 +46,12 @@ class Status(str, Enum):
 
     QUEUED = "queued"
     SENDING = "sending"
+    WITHDRAWN = "withdrawn"  # the bot composed it, but a person took over before it was sent, as far as we know
     SENT = "sent"
     FAILED = "failed"
     DELIVERED = "delivered"
     READ = "read"
     PLAYED = "played"
-    WITHDRAWN = "withdrawn"  # the bot composed it, but a person took over before it was sent
 
 
 RANK = {status: rank for rank, status in enumerate(Status)}
@@ -70,7 +70,6 @@ class TurnState(str, Enum):
     SILENT = "silent"  # the bot found no words; it said so instead
     MUTED = "muted"  # a person took over while the bot was thinking
     LOST = "lost"  # it died twice; people have it now
-    LEFT = "left"  # it was never the bot's: a person held the conversation
 
 
 class UpdateState(str, Enum):
@@ -101,7 +100,6 @@ class Reason(str, Enum):
     LOST = "lost"
     UNREADABLE = "unreadable"  # a photo, a voice note: the bot can't read it, a person can
     STEPPED_IN = "stepped_in"  # nobody asked; an agent took it from the bot
-    REQUEUED = "requeued"  # an agent put it back for somebody else
 
 
 class Role(str, Enum):

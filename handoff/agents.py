@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 import secrets
+import threading
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -14,8 +15,10 @@ from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerifyMismatchError
 
 from bot.errors import BotError
+from bot.ledger import handoffs
+from bot.ledger.tables import conversations
 from bot.ledger.transaction import Ledger, Transaction
-from bot.vocabulary import Role
+from bot.vocabulary import Holder, Role
 from handoff.roles import Account
 from handoff.tables import accounts, sessions, sign_ins, tokens
 
@@ -29,6 +32,9 @@ PASSWORD_MIN = 10
 PASSWORD_MAX = 200  # argon2 is slow on purpose; nobody makes it hash a novel
 LETTERS = "abcdefghjkmnpqrstuvwxyz23456789"  # none that look alike
 
+SIGN_IN_LOCK = 0x7369676E  # any number nobody else uses on this database
+
+_few_at_once = threading.Semaphore(4)  # argon2 takes 64 MiB a try, and anybody may try
 _hasher = PasswordHasher()
 _nobody = _hasher.hash(secrets.token_urlsafe(16))  # an unknown e-mail costs as much time as a wrong password
 
@@ -100,8 +106,13 @@ def reset(tx: Transaction, email: str, *, keep_password: bool) -> str:
 
 
 def disable(tx: Transaction, email: str, now: datetime) -> str:
-    """Let an account in no more: its sessions and tokens end now. Return its e-mail."""
+    """Let an account in no more: sessions and tokens end, what it holds waits for a colleague. Return its e-mail."""
     row = _row(tx, email)
+    held = sa.select(conversations.c.key).where(
+        conversations.c.holder == Holder.AGENT, conversations.c.agent_id == row.id
+    )
+    for key in tx.execute(held).scalars().all():
+        handoffs.requeue(tx, key, agent_id=row.id, now=now)
     tx.execute(sa.update(accounts).where(accounts.c.id == row.id).values(disabled_at=now))
     tx.execute(sa.delete(sessions).where(sessions.c.account_id == row.id))
     tx.execute(sa.delete(tokens).where(tokens.c.account_id == row.id))
@@ -139,6 +150,8 @@ def sign_in(ledger: Ledger, email: str, password: str, *, address: str, now: dat
     """Begin a session. A try is written down before the password is looked at: parallel ones count."""
     email, address = email.strip().lower()[:200], address[:64]
     with ledger.writing() as tx:
+        if not ledger.is_sqlite:  # one try at a time is counted and written; SQLite has one writer in any case
+            tx.execute(sa.select(sa.func.pg_advisory_xact_lock(SIGN_IN_LOCK)))
         _require_few_tries(tx, email, address, now)
         tx.execute(sa.insert(sign_ins).values(email=email, address=address, at=now))
         row = tx.execute(sa.select(accounts).where(accounts.c.email == email)).first()
@@ -268,7 +281,8 @@ def _matches(hashed: str, password: str) -> bool:
     if len(password) > PASSWORD_MAX:
         return False
     try:
-        return _hasher.verify(hashed, password)
+        with _few_at_once:
+            return _hasher.verify(hashed, password)
     except (VerifyMismatchError, InvalidHashError):
         return False
 

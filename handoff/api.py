@@ -11,7 +11,7 @@ from werkzeug.exceptions import HTTPException
 from bot.errors import AlreadyTaken, BotError, NotAllowed, NotYours, TooLong, UnknownConversation
 from bot.ledger import transcript
 from bot.ledger.transcript import Conversation, Said
-from bot.messages import TEXT_MAX
+from bot.messages import TEXT_MAX, can_be_kept
 from bot.vocabulary import Author, Holder
 from handoff import assignments, guard, pages, refusals
 from handoff.assignments import Note, Written
@@ -207,8 +207,8 @@ def _text() -> str:
         raise BadBody("(the text needs words)")
     if len(text) > TEXT_MAX:
         raise TooLong(f"(it has {len(text)} characters, WhatsApp takes {TEXT_MAX})")
-    if "\x00" in text:
-        raise BadBody("(the text holds a NUL character)")
+    if not can_be_kept(text):
+        raise BadBody("(the text holds a character that can't be kept)")
     return text
 
 

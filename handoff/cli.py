@@ -1,4 +1,4 @@
-"""`python -m handoff`: migrate · account add, reset, disable · token add. One line out, or one sentence why not."""
+"""`python -m handoff`: migrate · account add, reset, disable · token add · alarm clear. One line out, or a sentence."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from bot import clock
 from bot.errors import BotError
+from bot.ledger import alarms
 from bot.ledger.transaction import Ledger, Transaction
 from bot.settings import Settings
 from bot.vocabulary import Role
@@ -57,6 +58,11 @@ def _parser() -> argparse.ArgumentParser:
     new = token.add_parser("add", help="make a token that acts as this account; prints it, once")
     new.add_argument("email")
     new.set_defaults(run=_token_add)
+
+    alarm = rooms.add_parser("alarm", help="what somebody must look at").add_subparsers(required=True, metavar="verb")
+    clear = alarm.add_parser("clear", help="somebody has looked; it is raised again when it happens again")
+    clear.add_argument("name")
+    clear.set_defaults(run=_alarm_clear)
     return parser
 
 
@@ -85,6 +91,11 @@ def _account_disable(asked: argparse.Namespace, settings: Settings) -> str:
 
 def _token_add(asked: argparse.Namespace, settings: Settings) -> str:
     return _write(settings, lambda tx: agents.add_token(tx, asked.email, clock.now()))
+
+
+def _alarm_clear(asked: argparse.Namespace, settings: Settings) -> str:
+    was = _write(settings, lambda tx: "cleared" if alarms.clear(tx, asked.name) else "not raised")
+    return f"{asked.name}: {was}"
 
 
 def _write(settings: Settings, verb: Callable[[Transaction], str]) -> str:

@@ -18,6 +18,7 @@ from handoff.parts import parts
 blueprint = Blueprint("health", __name__)
 
 FEED_AGE_MAX_S = 10.0
+WAITING_MAX_S = 300.0  # a bot or a sender that lets anybody wait that long is not well, whatever it says of itself
 
 
 @blueprint.get("/health")
@@ -45,7 +46,13 @@ def health() -> AnyResponse:
         found["database"] = str(error)
     except SQLAlchemyError as error:
         found["database"] = f"unreachable ({type(error).__name__})"
-    well = found["database"] == "ok" and not found["alarms"] and found["feed_age_s"] <= FEED_AGE_MAX_S
+    well = (
+        found["database"] == "ok"
+        and not found["alarms"]
+        and found["feed_age_s"] <= FEED_AGE_MAX_S
+        and (found["oldest_waiting_turn_s"] or 0) <= WAITING_MAX_S
+        and (found["oldest_unsent_message_s"] or 0) <= WAITING_MAX_S
+    )
     response = jsonify(found)
     response.status_code = 200 if well else 503
     return response

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from enum import Enum
 
 from bot.ledger import alarms, changes, transcript
@@ -55,9 +55,11 @@ class Row:
     last: str
     when: str
     why: str  # the reason in the queue, the holder elsewhere
-    waiting: str
+    waiting: str  # for how long, in the queue; or for this agent's answer
     waits_long: bool
     holder: Holder
+    asks: bool  # it is this agent's, and the contact has no answer yet
+    news: str  # what the desk rings for when it is new
 
 
 @dataclass(frozen=True)
@@ -69,6 +71,7 @@ class Rows:
     find: str
     rows: list[Row]
     queue: list[Row]  # always, so that every tab rings when somebody new waits
+    asking: list[Row]  # always, so that nobody who was taken is forgotten
 
 
 def frame(tx: Transaction, viewer: Viewer) -> Frame:
@@ -84,8 +87,8 @@ def rows(tx: Transaction, viewer: Viewer, show: Show, find: str) -> Rows:
     match show:
         case Show.QUEUE:
             found = waiting
-        case Show.MINE:
-            found = mine
+        case Show.MINE:  # who needs an answer first, the longest waiting on top
+            found = sorted(mine, key=lambda one: _asks_since(one, viewer) or viewer.now)
         case Show.OTHERS:
             held = transcript.list_of(tx, Holder.AGENT, limit=LISTED)
             found = [one for one in held if one.agent_id != viewer.account.id]
@@ -104,6 +107,7 @@ def rows(tx: Transaction, viewer: Viewer, show: Show, find: str) -> Rows:
         find=find.strip(),
         rows=[_row(one, viewer) for one in found if _is_about(one, wanted)],
         queue=[_row(one, viewer) for one in waiting],
+        asking=[_row(one, viewer) for one in mine if _asks_since(one, viewer)],
     )
 
 
@@ -113,10 +117,19 @@ def _is_about(one: Conversation, wanted: str) -> bool:
     return wanted in told or (digits.isdigit() and digits in (one.contact.phone or ""))
 
 
+def _asks_since(one: Conversation, viewer: Viewer) -> datetime | None:
+    """Return since when a contact of this agent's has been waiting for an answer."""
+    if one.agent_id != viewer.account.id or one.last_author is Author.AGENT:
+        return None
+    return one.last_message_at if one.last_author is Author.CONTACT else one.asked_at
+
+
 def _row(one: Conversation, viewer: Viewer) -> Row:
-    waits = viewer.now - one.asked_at if one.asked_at and one.holder is Holder.QUEUE else None
-    reason = words.REASONS[one.reason] if one.reason else ""
+    asks = _asks_since(one, viewer)
+    since = one.asked_at if one.holder is Holder.QUEUE else asks
+    waits = viewer.now - since if since else None
     mine = one.agent_id == viewer.account.id
+    reason = words.UNANSWERED if asks else words.REASONS[one.reason] if one.reason else ""
     return Row(
         key=one.key,
         name=name_of(one),
@@ -126,7 +139,15 @@ def _row(one: Conversation, viewer: Viewer) -> Row:
         waiting=words.span(waits) if waits is not None else "",
         waits_long=waits is not None and waits >= LONG_WAIT,
         holder=one.holder,
+        asks=asks is not None,
+        news=_news(one),
     )
+
+
+def _news(one: Conversation) -> str:
+    if one.holder is Holder.QUEUE:
+        return one.key
+    return f"{one.key}@{one.last_message_at.timestamp():.3f}" if one.last_author is Author.CONTACT else ""
 
 
 def last_words(one: Conversation, account: Account | None = None) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from urllib.parse import urlsplit
+
 from flask import Blueprint, Response, render_template, request, url_for
 from werkzeug.wrappers import Response as AnyResponse
 
@@ -70,5 +72,7 @@ def _again(template: str, error: BotError, status: int, **shown: object) -> AnyR
 
 def _next(where: str) -> str:
     """Only a path of ours: a link from elsewhere must not lead through our door to another site."""
-    ours = where.startswith("/") and not where.startswith(("//", "/\\")) and "\n" not in where and "\r" not in where
+    parts_of = urlsplit(where)
+    plain = where.isprintable() and "\\" not in where  # browsers drop tabs and read \\ as /
+    ours = plain and where.startswith("/") and not where.startswith("//") and not (parts_of.scheme or parts_of.netloc)
     return where if ours else url_for("desk.home")

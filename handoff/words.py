@@ -23,8 +23,9 @@ REASONS: dict[Reason, str] = {
     Reason.LOST: "The bot broke off twice",
     Reason.UNREADABLE: "Sent something the bot can't read",
     Reason.STEPPED_IN: "An agent stepped in",
-    Reason.REQUEUED: "Put back for a colleague",
 }
+
+UNANSWERED = "Waits for your answer"
 
 STATUSES: dict[Status, str] = {
     Status.QUEUED: "Waiting to be sent",
@@ -55,25 +56,45 @@ KINDS = {
     "template": "Template",
 }
 
+FILES = {"image", "video", "audio", "document", "sticker"}  # what the desk names but can't open
+
 NOT_FOR_EYES = {"requested_slot", "session_started_metadata"}  # Rasa's own slots
 
 
 MARKS = {"*": Markup("<strong>{}</strong>"), "_": Markup("<em>{}</em>"), "~": Markup("<s>{}</s>")}  # ours
-MARKED = re.compile(r"(?<![\w*_~])([*_~])(?=\S)([^\n]*?\S)\1(?![\w*_~])")
+CODE = Markup("<code>{}</code>")
+LINK = Markup('<a href="{0}" target="_blank" rel="noopener noreferrer">{0}</a>')
+MARKED = re.compile(
+    r"```(?P<block>.+?)```|`(?P<code>[^`\n]+)`|(?P<link>https?://[^\s<>\"]*[^\s<>\".,;:!?)'*_~])"
+    r"|(?<![\w*_~])(?P<mark>[*_~])(?=\S)(?P<inner>[^\n]*?\S)(?P=mark)(?![\w*_~])",
+    re.DOTALL,
+)
 
 
 def marked(text: str) -> Markup:
-    """Show WhatsApp's *bold*, _italic_ and ~strike~ as the contact sees them; all else is escaped."""
+    """Show WhatsApp's *bold*, _italic_, ~strike~, `code` and links as the contact sees them; all else is escaped."""
     parts, end = [], 0
     for found in MARKED.finditer(text):
-        parts += [escape(text[end : found.start()]), MARKS[found[1]].format(marked(found[2]))]
+        parts += [escape(text[end : found.start()]), _mark(found)]
         end = found.end()
     return Markup("").join([*parts, escape(text[end:])])
+
+
+def _mark(found: re.Match[str]) -> Markup:
+    if found["link"]:
+        return LINK.format(found["link"])
+    code = found["block"] or found["code"]
+    return CODE.format(code) if code else MARKS[found["mark"]].format(marked(found["inner"]))
 
 
 def unmarked(text: str) -> str:
     """Return a text without these marks, for one line of a list."""
     return str(marked(text).striptags())
+
+
+def plainly(sentence: str) -> str:
+    """Say an error's detail as a person would: "Too long. (at most 9)" becomes "Too long: at most 9."."""
+    return re.sub(r"\. \((.+)\)$", r": \1.", sentence)
 
 
 def kind(type_: str) -> str:

@@ -62,7 +62,13 @@ def test_no_import_hides_inside_a_function() -> None:
 
 
 def test_the_environment_is_read_in_one_place() -> None:
-    allowed = {"bot/settings.py", "bot/setup.py", "bot/launch.py", "bot/runner.py", "bot/training.py"}  # the last two hand it on
+    allowed = {
+        "bot/settings.py",
+        "bot/setup.py",
+        "bot/launch.py",
+        "bot/runner.py",
+        "bot/training.py",
+    }  # the last two hand it on
     for path in own_files():
         if "os.environ" in path.read_text():
             assert str(path.relative_to(ROOT)) in allowed, path

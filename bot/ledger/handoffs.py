@@ -15,9 +15,9 @@ import sqlalchemy as sa
 from bot.conversation import after
 from bot.errors import AlreadyTaken, NotAllowed, NotYours, UnknownConversation
 from bot.ledger import changes, outbox
-from bot.ledger.tables import conversations, handoffs, messages
+from bot.ledger.tables import WAITING, conversations, handoffs, messages, turns
 from bot.ledger.transaction import Transaction
-from bot.messages import Outbound
+from bot.messages import Outbound, can_be_kept
 from bot.vocabulary import Author, Change, Holder, Move, Reason
 
 
@@ -50,7 +50,7 @@ def hand_off(
         done = tx.execute(sa.select(handoffs.c.id).where(handoffs.c.turn_id == turn_id)).scalar()
         if done is not None:
             return HandedOff(done, merged=False)
-    if row.holder is Holder.AGENT:
+    if row.holder is Holder.AGENT or _is_overtaken(tx, turn_id, row.muted_at):
         raise AlreadyTaken(f"(conversation {key})", holder_name=row.agent_name)
     merged = row.holder is Holder.QUEUE
     if merged:
@@ -74,7 +74,7 @@ def take(tx: Transaction, key: str, *, agent_id: int, agent_name: str, now: date
         _open_handoff(tx, row.id, reason=Reason.STEPPED_IN, wish="", slots={}, now=now, turn_id=None)
     _move(tx, row, Move.TAKE, now, agent_id=agent_id, agent_name=agent_name, muted_at=row.epoch + 1)
     # What waited for the bot is the agent's now, for good: it must not be answered after the give back either.
-    waits = (messages.c.conversation_id == row.id) & messages.c.waiting & messages.c.turn_id.is_(None)
+    waits = (messages.c.conversation_id == row.id) & WAITING & messages.c.turn_id.is_(None)
     tx.execute(sa.update(messages).where(waits).values(waiting=False))
     tx.execute(sa.update(handoffs).where(_open(row.id)).values(taken_at=now, taken_by=agent_id))
     return True
@@ -112,10 +112,17 @@ def is_waiting(tx: Transaction, key: str) -> bool:
 
 
 def _locked(tx: Transaction, key: str) -> Any:
-    row = tx.execute(sa.select(conversations).where(conversations.c.key == key).with_for_update()).first()
-    if row is None:
+    find = sa.select(conversations.c.id).where(conversations.c.key == key)
+    conversation_id = tx.execute(find).scalar() if can_be_kept(key) else None
+    if conversation_id is None:
         raise UnknownConversation(f"(key {key})")
-    return row
+    return outbox.lock_conversation(tx, conversation_id)
+
+
+def _is_overtaken(tx: Transaction, turn_id: int | None, muted_at: int) -> bool:
+    """Say whether a person took over after this turn began: then it may not hand off either, however late it acts."""
+    epoch = tx.execute(sa.select(turns.c.epoch).where(turns.c.id == turn_id)).scalar()
+    return epoch is not None and epoch < muted_at
 
 
 def _open(conversation_id: int) -> Any:

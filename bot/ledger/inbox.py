@@ -9,12 +9,14 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import sqlalchemy as sa
+from sqlalchemy.exc import DataError, IntegrityError
 
 from bot import messages as says
 from bot.conversation import does_bot_hear, may_bot_speak, window_ends
 from bot.errors import LeaseLost
 from bot.ledger import alarms, changes, handoffs, outbox
-from bot.ledger.tables import contacts, conversations, deliveries, messages, turns, updates
+from bot.ledger.outbox import DOOR_SEEN_WITHIN, WEBHOOK
+from bot.ledger.tables import WAITING, contacts, conversations, deliveries, doors, messages, turns, updates
 from bot.ledger.transaction import Transaction
 from bot.ledger.upsert import insert_new
 from bot.updates import ContactRef, Received, Reported, Unsupported, Update
@@ -66,42 +68,59 @@ def record(tx: Transaction, body: bytes, heard: list[Update], now: datetime) -> 
     waiting: set[int] = set()
     # What was said comes before what was reported: conversations are locked before their messages, everywhere.
     for n, update in sorted(enumerate(heard), key=lambda item: not isinstance(item[1], Received)):
-        kind, state, wamid, remark = "", UpdateState.HANDLED, None, ""
-        match update:
-            case Received():
-                kind, wamid = says.type_of(update.content), update.wamid
-                received = _receive(tx, update, now)
-                if received is None:
-                    state = UpdateState.REPEATED
-                elif received.waits:
-                    waiting.add(received.conversation_id)
-            case Reported():
-                kind, wamid = f"status {update.status.value}", update.wamid
-                state = UpdateState.HANDLED if outbox.hear(tx, update, now) else UpdateState.REPEATED
-            case Unsupported():
-                kind, remark = update.kind, update.remark
-                state = UpdateState.FAILED if update.unreadable else UpdateState.KEPT
-                if update.unreadable:
-                    alarms.raise_alarm(
-                        tx,
-                        "unreadable_delivery",
-                        f"Meta sent something we can't read (delivery {delivery_id})",
-                        now,
-                    )
-        tx.execute(
-            sa.insert(updates).values(
-                delivery_id=delivery_id, n=n, kind=kind[:64], state=state, wamid=wamid, remark=remark[:300]
+        try:
+            with tx.begin_nested():
+                written = _write(tx, update, delivery_id, now)
+        except (DataError, IntegrityError, ValueError, OverflowError) as problem:
+            # Whatever this one was, its neighbours are kept; Meta would send the same body again for days otherwise.
+            log.error(
+                "an update could not be written down: %s", type(problem).__name__, extra={"action": "update_failed"}
             )
-        )
+            refused = Unsupported("unwritable", type(problem).__name__, unreadable=True)
+            written = _write(tx, refused, delivery_id, now)
+        if written.waits is not None:
+            waiting.add(written.waits)
+        tx.execute(sa.insert(updates).values(delivery_id=delivery_id, n=n, **written.columns))
     return waiting
 
 
+@dataclass(frozen=True)
+class _Written:
+    columns: dict[str, Any]  # of the update's row
+    waits: int | None = None  # the conversation in which something waits now
+
+
+def _write(tx: Transaction, update: Update, delivery_id: int, now: datetime) -> _Written:
+    """Write one update down; every one leaves a row that says what became of it."""
+
+    def row(kind: str, state: UpdateState, wamid: str | None = None, remark: str = "") -> dict[str, Any]:
+        return {"kind": kind[:64], "state": state, "wamid": wamid, "remark": remark[:300]}
+
+    match update:
+        case Received():
+            received = _receive(tx, update, now)
+            state = UpdateState.REPEATED if received is None else UpdateState.HANDLED
+            waits = received.conversation_id if received is not None and received.waits else None
+            return _Written(row(says.type_of(update.content), state, update.wamid), waits)
+        case Reported():
+            state = UpdateState.HANDLED if outbox.hear(tx, update, now) else UpdateState.REPEATED
+            return _Written(row(f"status {update.status.value}", state, update.wamid))
+        case Unsupported(unreadable=True):
+            words = (
+                f"Meta sent something we can't read (delivery {delivery_id}); it is kept. "
+                "Once looked at: python -m handoff alarm clear unreadable_delivery"
+            )
+            alarms.raise_alarm(tx, "unreadable_delivery", words, now)
+            return _Written(row(update.kind, UpdateState.FAILED, remark=update.remark))
+        case Unsupported():
+            return _Written(row(update.kind, UpdateState.KEPT, remark=update.remark))
+
+
 def _one_batch_at_a_time(tx: Transaction, heard: list[Update]) -> None:
-    """Let no two deliveries of several contacts be written at once: naming them in other orders, each could hold what
-    the other waits for. SQLite has one writer in any case.
+    """Let no two deliveries of several updates be written at once: naming conversations in other orders, each could
+    hold what the other waits for. SQLite has one writer in any case.
     """
-    contacts_named = {update.contact for update in heard if isinstance(update, Received)}
-    if len(contacts_named) > 1 and tx.dialect.name == "postgresql":
+    if len(heard) > 1 and tx.dialect.name == "postgresql":
         tx.execute(sa.select(sa.func.pg_advisory_xact_lock(BATCH_LOCK)))
 
 
@@ -120,6 +139,7 @@ def _receive(tx: Transaction, update: Received, now: datetime) -> _Kept | None:
     row = _conversation(tx, update.phone_number_id, contact_id, now)
     # Under the conversation's lock: what comes in while an agent holds it is the agent's, whenever a turn looks at it.
     waits = update.wants_answer and row.holder is not Holder.AGENT
+    sent_at = update.sent_at or now
     message_id = insert_new(
         tx,
         messages,
@@ -130,12 +150,12 @@ def _receive(tx: Transaction, update: Received, now: datetime) -> _Kept | None:
         content=says.to_json(update.content),
         wamid=update.wamid,
         reply_to=update.reply_to,
-        at=update.sent_at,
+        at=sent_at,
         waiting=waits,
     )
     if message_id is None:
         return None  # the same delivery, at the same moment, in another process
-    ends = window_ends(update.sent_at)
+    ends = window_ends(sent_at)
     later = ends if row.window_ends is None else max(ends, row.window_ends)
     tx.execute(
         sa.update(conversations).where(conversations.c.id == row.id).values(window_ends=later, last_message_at=now)
@@ -175,9 +195,9 @@ def _find_contact(tx: Transaction, ref: ContactRef) -> Any:
 def _conversation(tx: Transaction, phone_number_id: str, contact_id: int, now: datetime) -> Any:
     """Find the conversation of one of our numbers and one contact, or begin it; locked."""
     mine = (conversations.c.phone_number_id == phone_number_id) & (conversations.c.contact_id == contact_id)
-    find = sa.select(conversations).where(mine).with_for_update()
-    row = tx.execute(find).first()
-    if row is None:
+    find = sa.select(conversations.c.id).where(mine)
+    conversation_id = tx.execute(find).scalar()
+    if conversation_id is None:
         insert_new(
             tx,
             conversations,
@@ -190,8 +210,20 @@ def _conversation(tx: Transaction, phone_number_id: str, contact_id: int, now: d
             last_message_at=now,
             created_at=now,
         )
-        row = tx.execute(find).one()
-    return row
+        conversation_id = tx.execute(find).scalar_one()
+    return outbox.lock_conversation(tx, conversation_id)
+
+
+def keep_door_open(tx: Transaction, now: datetime) -> None:
+    """Write down that the webhook is open, and since when: Meta's reports can reach us."""
+    mine = doors.c.name == WEBHOOK
+    row = tx.execute(sa.select(doors).where(mine)).first()
+    if row is None:
+        insert_new(tx, doors, name=WEBHOOK, opened_at=now, seen_at=now)
+    else:
+        was_shut = row.seen_at < now - DOOR_SEEN_WITHIN
+        opened_at = now if was_shut else row.opened_at
+        tx.execute(sa.update(doors).where(mine).values(opened_at=opened_at, seen_at=now))
 
 
 def waiting_conversations(tx: Transaction, now: datetime) -> list[int]:
@@ -200,7 +232,7 @@ def waiting_conversations(tx: Transaction, now: datetime) -> list[int]:
     rows = tx.execute(
         sa.select(messages.c.conversation_id)
         .join(conversations, conversations.c.id == messages.c.conversation_id)
-        .where(messages.c.waiting, idle)
+        .where(WAITING, idle)
         .group_by(messages.c.conversation_id)
         .order_by(sa.func.min(messages.c.id))
     )
@@ -250,7 +282,7 @@ def begin_turn(
     if running is not None:
         tx.execute(sa.update(turns).where(turns.c.id == running.id).values(attempts=running.attempts + 1))
         return _turn(tx, row, running.id, running.epoch, running.attempts + 1)
-    waits = (messages.c.conversation_id == row.id) & messages.c.waiting
+    waits = (messages.c.conversation_id == row.id) & WAITING
     if not does_bot_hear(row.holder, invited):
         tx.execute(sa.update(messages).where(waits).values(waiting=False))
         release(tx, conversation_id, owner)
@@ -309,7 +341,8 @@ def _heard_in(tx: Transaction, turn_id: int) -> Heard:
     row = tx.execute(
         sa.select(messages).where(messages.c.turn_id == turn_id, messages.c.author == Author.CONTACT)
     ).one()
-    return Heard(row.id, says.from_json(row.content), row.at)  # type: ignore[arg-type]  # a contact's
+    content: says.Inbound = says.from_row(row.type, row.text, row.content)  # type: ignore[assignment]  # a contact's
+    return Heard(row.id, content, row.at)
 
 
 def renew(tx: Transaction, conversation_id: int, owner: str, now: datetime) -> bool:

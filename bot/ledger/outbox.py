@@ -11,11 +11,12 @@ from typing import Any
 import sqlalchemy as sa
 
 from bot import messages as says
-from bot.conversation import may_bot_speak
-from bot.errors import UnknownConversation
+from bot.conversation import may_bot_speak, window_is_open
+from bot.errors import TooLong, UnknownConversation
 from bot.ledger import changes
-from bot.ledger.tables import contacts, conversations, messages, reports
+from bot.ledger.tables import UNSENT, contacts, conversations, doors, messages, reports
 from bot.ledger.transaction import Transaction
+from bot.ledger.upsert import insert_new
 from bot.updates import Reported
 from bot.vocabulary import Author, Change, Status, advance
 
@@ -23,6 +24,9 @@ log = logging.getLogger(__name__)
 
 LEASE = timedelta(seconds=20)  # how long one send may take, time-outs included
 LISTENING = timedelta(seconds=15)  # after no answer: how long a status may still tell us that it was accepted
+WEBHOOK = "webhook"  # the door Meta's reports come in by
+DOOR_SEEN_WITHIN = timedelta(seconds=10)
+LISTENED_ENOUGH = timedelta(minutes=5)  # then it is sent again even if the door never opened
 ATTEMPTS_MAX = 5
 CALLBACK = "baton:"  # our message id travels as biz_opaque_callback_data under this prefix
 
@@ -66,9 +70,21 @@ class Outcome:
 
 
 def lock_conversation(tx: Transaction, conversation_id: int, *, skip_locked: bool = False) -> Any:
-    """Return the conversation's row, held until this transaction ends, so that moves and words can't cross."""
+    """Return the conversation's row, held until this transaction ends, so that moves and words can't cross.
+
+    Every writer locks the conversation before its messages. Not against the foreign keys of rows that point to it,
+    which inserts take; so nobody waits for an insert.
+    """
     query = sa.select(conversations).where(conversations.c.id == conversation_id)
-    return tx.execute(query.with_for_update(skip_locked=skip_locked)).first()
+    return tx.execute(query.with_for_update(skip_locked=skip_locked, key_share=True)).first()
+
+
+def _locked_message(tx: Transaction, message_id: int, *, skip_locked: bool = False) -> Any:
+    """Return a message of ours as it is once its conversation is locked; None if that is busy and we skip."""
+    found = sa.select(messages.c.conversation_id).where(messages.c.id == message_id)
+    if lock_conversation(tx, tx.execute(found).scalar_one(), skip_locked=skip_locked) is None:
+        return None
+    return tx.execute(sa.select(messages).where(messages.c.id == message_id)).one()
 
 
 def queue(
@@ -138,9 +154,8 @@ def queue(
 def is_due(tx: Transaction, now: datetime) -> bool:
     """Say whether anything could be claimed; a cheap look before a transaction that writes."""
     due = sa.or_(messages.c.not_before.is_(None), messages.c.not_before <= now)
-    return (
-        tx.execute(sa.select(messages.c.id).where(messages.c.status == Status.QUEUED, due).limit(1)).first() is not None
-    )
+    found = sa.select(messages.c.id).where(UNSENT, messages.c.status == Status.QUEUED, due).limit(1)
+    return tx.execute(found).first() is not None
 
 
 def claim(tx: Transaction, now: datetime, lease: timedelta = LEASE) -> Outgoing | None:
@@ -169,6 +184,7 @@ def _claim_first(tx: Transaction, now: datetime, lease: timedelta) -> tuple[Outg
     candidates = tx.execute(
         sa.select(messages.c.id, messages.c.conversation_id)
         .where(
+            UNSENT,
             messages.c.status == Status.QUEUED,
             sa.or_(messages.c.not_before.is_(None), messages.c.not_before <= now),
             ~blocked,
@@ -194,6 +210,12 @@ def _claim_first(tx: Transaction, now: datetime, lease: timedelta) -> tuple[Outg
                 extra={"action": "withdrawn", "conversation": conversation.key},
             )
             continue
+        try:
+            content: says.Outbound = says.from_json(row.content)  # type: ignore[assignment]  # only these are queued
+        except (TooLong, KeyError, TypeError) as problem:  # a limit was lowered since; the next one must still go
+            withdrew = True
+            _move(tx, row, Status.FAILED, now, error=f"it can't be sent as it is: {problem}")
+            continue
         step = {"status": Status.SENDING, "lease_until": now + lease, "attempts": row.attempts + 1}
         if not tx.execute(sa.update(messages).where(mine).values(step)).rowcount:
             continue
@@ -204,7 +226,7 @@ def _claim_first(tx: Transaction, now: datetime, lease: timedelta) -> tuple[Outg
             phone_number_id=conversation.phone_number_id,
             phone=contact.phone,
             bsuid=contact.bsuid,
-            content=says.from_json(row.content),  # type: ignore[arg-type]  # only outbound values are queued
+            content=content,
             attempts=row.attempts + 1,
         )
         return claimed, withdrew
@@ -213,7 +235,7 @@ def _claim_first(tx: Transaction, now: datetime, lease: timedelta) -> tuple[Outg
 
 def settle(tx: Transaction, message_id: int, outcome: Outcome, now: datetime) -> None:
     """Write down what became of a claimed message."""
-    row = tx.execute(sa.select(messages).where(messages.c.id == message_id)).one()
+    row = _locked_message(tx, message_id)
     if row.status is not Status.SENDING and outcome.kind is not Kind.ACCEPTED:
         return  # a status told us more than the answer could
     match outcome.kind:
@@ -221,9 +243,9 @@ def settle(tx: Transaction, message_id: int, outcome: Outcome, now: datetime) ->
             _move(tx, row, advance(row.status, Status.SENT), now, wamid=row.wamid or outcome.wamid, error="")
             _apply_early_reports(tx, message_id, outcome.wamid, now)
         case Kind.LATER:
-            if row.attempts >= ATTEMPTS_MAX * 2:
+            if not _window_is_open(tx, row.conversation_id, now):
                 _move(tx, row, Status.FAILED, now, error=outcome.words)
-            else:
+            else:  # however often: giving up is for when it could not be sent any more
                 _move(tx, row, Status.QUEUED, now, not_before=now + outcome.wait, error=outcome.words)
         case Kind.UNHEARD:
             # It stays `sending` until its lease ends: a status bearing our callback may still settle it.
@@ -247,60 +269,68 @@ def settle(tx: Transaction, message_id: int, outcome: Outcome, now: datetime) ->
 
 
 def expire(tx: Transaction, now: datetime) -> int:
-    """Queue again what was being sent when its sender fell silent; return how many."""
-    silent = (messages.c.status == Status.SENDING) & (messages.c.lease_until < now)
-    rows = tx.execute(sa.select(messages).where(silent).with_for_update(skip_locked=True)).all()
-    for row in rows:
+    """Queue again what was being sent when its sender fell silent; return how many.
+
+    It may have been accepted, which only a report can tell. So we must have been able to hear one for a while: after
+    a crash of everything the sender is back long before the webhook is.
+    """
+    since = tx.execute(
+        sa.select(doors.c.opened_at).where(doors.c.name == WEBHOOK, doors.c.seen_at > now - DOOR_SEEN_WITHIN)
+    ).scalar()
+    heard_nothing = since is not None and since <= now - LISTENING
+    before = now if heard_nothing else now - LISTENED_ENOUGH
+    silent = (messages.c.status == Status.SENDING) & (messages.c.lease_until < before)
+    expired = 0
+    for message_id in tx.execute(sa.select(messages.c.id).where(UNSENT, silent).limit(100)).scalars().all():
+        row = _locked_message(tx, message_id, skip_locked=True)
+        if row is None or row.status is not Status.SENDING or row.lease_until >= before:
+            continue
+        expired += 1
         if row.attempts >= ATTEMPTS_MAX:
             _move(tx, row, Status.FAILED, now, error=row.error or "WhatsApp gave no answer")
         else:
             _move(tx, row, Status.QUEUED, now)
-    return len(rows)
+    return expired
 
 
 def hear(tx: Transaction, reported: Reported, now: datetime) -> bool:
     """Keep a report and move its message on; say whether it was news."""
-    message = _reported_message(tx, reported)
-    known = tx.execute(
-        sa.select(reports.c.id).where(reports.c.wamid == reported.wamid, reports.c.status == reported.status.value)
-    ).first()
-    if known is not None:
-        return False
-    tx.execute(
-        sa.insert(reports).values(
-            wamid=reported.wamid,
-            status=reported.status.value,
-            at=reported.at,
-            message_id=message.id if message is not None else None,
-            callback=reported.callback,
-            error=reported.error[:500],
-            pricing=reported.pricing,
-        )
+    message_id = _reported_message(tx, reported)
+    message = None if message_id is None else _locked_message(tx, message_id)
+    new = insert_new(
+        tx,
+        reports,
+        wamid=reported.wamid,
+        status=reported.status.value,
+        at=reported.at,
+        message_id=message_id,
+        callback=reported.callback,
+        error=reported.error[:500],
+        pricing=reported.pricing,
     )
+    if new is None:
+        return False
     if message is not None:
-        _move(
-            tx,
-            message,
-            advance(message.status, reported.status),
-            now,
-            wamid=reported.wamid,
-            error=reported.error or ("" if reported.status is not Status.FAILED else "WhatsApp could not deliver it"),
-        )
+        otherwise = "WhatsApp could not deliver it" if reported.status is Status.FAILED else ""
+        status = advance(message.status, reported.status)
+        _move(tx, message, status, now, wamid=reported.wamid, error=reported.error or otherwise)
     return True
 
 
-def _reported_message(tx: Transaction, reported: Reported) -> Any:
+def _reported_message(tx: Transaction, reported: Reported) -> int | None:
     """Find the message a report speaks of: by Meta's id, or by ours if we never heard Meta's."""
-    row = tx.execute(sa.select(messages).where(messages.c.wamid == reported.wamid)).first()
-    if row is None and reported.callback.startswith(CALLBACK):
-        ours = reported.callback.removeprefix(CALLBACK)
-        if ours.isdigit() and len(ours) < 19:
-            row = tx.execute(
-                sa.select(messages).where(
-                    messages.c.id == int(ours), messages.c.wamid.is_(None), messages.c.status.is_not(None)
-                )
-            ).first()
-    return row if row is not None and row.status is not None else None
+    ours = messages.c.status.is_not(None)
+    found = tx.execute(sa.select(messages.c.id).where(messages.c.wamid == reported.wamid, ours)).scalar()
+    number = reported.callback.removeprefix(CALLBACK)
+    if found is None and reported.callback.startswith(CALLBACK) and number.isascii() and number.isdigit():
+        unheard = messages.c.wamid.is_(None) & ours
+        found = tx.execute(sa.select(messages.c.id).where(messages.c.id == int(number[:18]), unheard)).scalar()
+    return None if found is None else int(found)
+
+
+def _window_is_open(tx: Transaction, conversation_id: int, now: datetime) -> bool:
+    ends = tx.execute(sa.select(conversations.c.window_ends).where(conversations.c.id == conversation_id)).scalar()
+    return window_is_open(ends, now)
 
 
 def _apply_early_reports(tx: Transaction, message_id: int, wamid: str, now: datetime) -> None:

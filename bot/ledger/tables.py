@@ -65,6 +65,10 @@ class Word(TypeDecorator):  # type: ignore[misc]
         return None if value is None else self.words(value)
 
 
+# As words, not as parameters: SQLite uses a partial index only where the query says its condition literally.
+WAITING = sa.text("messages.waiting")
+UNSENT = sa.text("messages.status IN ('queued', 'sending')")
+
 deliveries = sa.Table(
     "deliveries",
     metadata,
@@ -210,6 +214,7 @@ handoffs = sa.Table(
     sa.Column("taken_at", Moment),
     sa.Column("taken_by", Id),
     sa.Column("closed_at", Moment),
+    sa.Index("ix_handoffs_conversation", "conversation_id", "id"),
     sa.Index(
         "uq_handoffs_open",
         "conversation_id",
@@ -227,6 +232,14 @@ changes = sa.Table(
     sa.Column("kind", Word(Change), nullable=False),
     sa.Column("at", Moment, nullable=False),
     sqlite_autoincrement=True,  # a number is never used twice, or a reader's cursor would skip a change
+)
+
+doors = sa.Table(
+    "doors",
+    metadata,
+    sa.Column("name", sa.String(64), primary_key=True),
+    sa.Column("opened_at", Moment, nullable=False),
+    sa.Column("seen_at", Moment, nullable=False),
 )
 
 alarms = sa.Table(

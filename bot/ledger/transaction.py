@@ -9,10 +9,12 @@ from typing import Any, TypeAlias
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Engine
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 Transaction: TypeAlias = Connection  # what the verbs are handed: a connection inside one transaction
 
+# No lock, statement or forgotten transaction may hold a webhook or a turn for ever. Migrations have their own engine.
+POSTGRES_LIMITS = "-c lock_timeout=10s -c statement_timeout=30s -c idle_in_transaction_session_timeout=60s"
 BUSY_TIMEOUT_MS = 15_000  # SQLite has one writer; the others wait this long for their turn
 
 
@@ -30,13 +32,17 @@ class Ledger:
     @contextmanager
     def reading(self) -> Iterator[Transaction]:
         """Look without touching."""
-        with self.engine.connect() as connection, connection.begin():
+        with _without_words(), self.engine.connect() as connection, connection.begin():
             yield connection
 
     @contextmanager
     def writing(self) -> Iterator[Transaction]:
         """Change rows; all of it or nothing."""
-        with self.engine.connect() as connection, connection.execution_options(baton_writes=True).begin():
+        with (
+            _without_words(),
+            self.engine.connect() as connection,
+            connection.execution_options(baton_writes=True).begin(),
+        ):
             yield connection
 
     def can_be_written(self) -> bool:
@@ -55,11 +61,26 @@ class Ledger:
         self.engine.dispose()
 
 
+@contextmanager
+def _without_words() -> Iterator[None]:
+    """Keep what people wrote out of error messages, and so out of logs: PostgreSQL's own words quote the values."""
+    try:
+        yield
+    except DBAPIError as problem:
+        code = getattr(problem.orig, "pgcode", None)
+        if code is None:
+            raise  # SQLite names columns, not values; a lost connection names none
+        raise type(problem)(None, None, type(problem.orig)(f"PostgreSQL says {code}"), hide_parameters=True) from None
+
+
 def _sqlite(url: str) -> Engine:
     path = Path(url.removeprefix("sqlite:///"))
     path.parent.mkdir(parents=True, exist_ok=True)
     engine = sa.create_engine(
-        url, future=True, connect_args={"timeout": BUSY_TIMEOUT_MS / 1000, "check_same_thread": False}
+        url,
+        future=True,
+        hide_parameters=True,
+        connect_args={"timeout": BUSY_TIMEOUT_MS / 1000, "check_same_thread": False},
     )
 
     @sa.event.listens_for(engine, "connect")  # type: ignore[untyped-decorator]
@@ -83,4 +104,12 @@ def _sqlite(url: str) -> Engine:
 
 
 def _postgresql(url: str) -> Engine:
-    return sa.create_engine(url, future=True, pool_pre_ping=True, pool_size=10, max_overflow=20)
+    return sa.create_engine(
+        url,
+        future=True,
+        hide_parameters=True,
+        pool_pre_ping=True,
+        pool_size=10,
+        max_overflow=20,
+        connect_args={"connect_timeout": 5, "tcp_user_timeout": 15_000, "options": POSTGRES_LIMITS},
+    )

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from bot import messages as says
 from bot.errors import UnknownConversation
 from bot.ledger.changes import Noted
-from bot.ledger.tables import changes, contacts, conversations, handoffs, messages
+from bot.ledger.tables import UNSENT, WAITING, changes, contacts, conversations, handoffs, messages
 from bot.ledger.transaction import Transaction
 from bot.vocabulary import Author, Holder, Reason, Status
 
@@ -83,7 +83,7 @@ def contact_of(tx: Transaction, key: str) -> ContactCard:
 
 def conversation(tx: Transaction, key: str) -> Conversation:
     """Return one conversation."""
-    found = _conversations(tx, conversations.c.key == key, limit=1)
+    found = _conversations(tx, conversations.c.key == key, limit=1) if says.can_be_kept(key) else []
     if not found:
         raise UnknownConversation(f"(key {key})")
     return found[0]
@@ -174,7 +174,7 @@ def messages_of(tx: Transaction, conversation_id: int, limit: int = 1000) -> lis
             author=row.author,
             type=row.type,
             text=row.text,
-            content=says.from_json(row.content),
+            content=says.from_row(row.type, row.text, row.content),
             at=row.at,
             status=row.status,
             error=row.error,
@@ -190,14 +190,13 @@ def messages_of(tx: Transaction, conversation_id: int, limit: int = 1000) -> lis
 
 def oldest_waiting_turn(tx: Transaction) -> datetime | None:
     """Return since when the longest waiting message of a contact waits for the bot."""
-    found: datetime | None = tx.execute(sa.select(sa.func.min(messages.c.at)).where(messages.c.waiting)).scalar()
+    found: datetime | None = tx.execute(sa.select(sa.func.min(messages.c.at)).where(WAITING)).scalar()
     return found
 
 
 def oldest_unsent_message(tx: Transaction) -> datetime | None:
     """Return since when the longest waiting message of ours waits to be sent."""
-    unsent = messages.c.status.in_((Status.QUEUED, Status.SENDING))
-    found: datetime | None = tx.execute(sa.select(sa.func.min(messages.c.at)).where(unsent)).scalar()
+    found: datetime | None = tx.execute(sa.select(sa.func.min(messages.c.at)).where(UNSENT)).scalar()
     return found
 
 

@@ -30,12 +30,11 @@ def send(settings: Settings) -> None:
 
 def simulate(settings: Settings) -> None:
     """Be Meta and the contacts' phones, until told to stop."""
-    host = "127.0.0.1" if settings.host == "0.0.0.0" else settings.host  # noqa: S104  # compared, not bound
     simulator = Simulator(
         settings.whatsapp_phone_number_ids,
         settings.whatsapp_app_secrets[0],
         settings.whatsapp_access_token,
-        f"http://{host}:{settings.rasa_port}/webhooks/whatsapp/webhook",
+        f"http://{settings.loopback}:{settings.rasa_port}/webhooks/whatsapp/webhook",
         settings.home / "simulator.db",
     )
     serve(simulator, settings.host, settings.simulator_port)

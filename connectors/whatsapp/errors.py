@@ -58,6 +58,16 @@ IN_WORDS = {
 }
 
 
+# What something between us and Meta says: after a 2xx, a 5xx or a time-out the message may have been accepted; a proxy
+# that does not know us is no reason to give a message up.
+_CODELESS: dict[int, type[WhatsAppError]] = {
+    200: Unreachable,
+    408: Unreachable,
+    429: Throttled,
+    **dict.fromkeys((301, 302, 307, 308, 401, 403, 407), SignedOut),
+}
+
+
 def in_words(code: int, otherwise: str) -> str:
     """Return why a message failed, in words an agent understands."""
     return f"{IN_WORDS.get(code, otherwise)} ({code})" if code else otherwise
@@ -68,8 +78,7 @@ def error_of(status_code: int, body: object) -> WhatsAppError:
     problem = body.get("error") if isinstance(body, dict) else None
     if not isinstance(problem, dict) or not isinstance(problem.get("code"), int):
         words = f"HTTP {status_code} without a readable error"
-        # 5xx came from something between us and Meta's answer: the message may have been accepted.
-        return Unreachable(words) if status_code >= 500 else Refused(words)
+        return _CODELESS.get(status_code, Unreachable if status_code >= 500 else Refused)(words)
     code = problem["code"]
     data = problem.get("error_data")
     details = data.get("details", "") if isinstance(data, dict) else ""

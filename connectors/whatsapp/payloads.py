@@ -19,12 +19,6 @@ def render(outgoing: Outgoing) -> dict[str, Any]:
     }
 
 
-def render_read(wamid: str, *, typing: bool) -> dict[str, Any]:
-    """Return the body that turns the contact's ticks blue, and shows "typing…" if asked to."""
-    body: dict[str, Any] = {"messaging_product": "whatsapp", "status": "read", "message_id": wamid}
-    return {**body, "typing_indicator": {"type": "text"}} if typing else body
-
-
 def _addressee(outgoing: Outgoing) -> dict[str, str]:
     """Address by phone where we know it. A BSUID in `to` would be accepted and silently lost."""
     if outgoing.phone:

@@ -13,6 +13,7 @@ from typing import Any
 import aiohttp
 from rasa.core.agent import Agent
 from rasa.core.channels.channel import OutputChannel, UserMessage
+from rasa.shared.core.constants import DEFAULT_INTENTS
 from rasa.shared.core.events import (
     ActionExecuted,
     BotUttered,
@@ -162,6 +163,8 @@ class Bot:
             case says.Media():
                 kind = "voice" if content.voice else content.kind
                 return _certain("sent_media", content.text or f"({kind})", {"media_kind": kind})
+            case says.Other(kind="text"):  # no words in it
+                return {**NOT_UNDERSTOOD, "text": "(nothing)"}
             case says.Other():
                 return _certain("sent_media", content.text or f"({content.kind})", {"media_kind": content.kind})
 
@@ -176,7 +179,8 @@ class Bot:
     def _tapped(self, tap: says.Tap) -> dict[str, Any] | None:
         """Read a button's payload, `/intent{"entity": "value"}`; an old button's unknown intent is only its title."""
         found = TAPPED.match(tap.id)
-        if found is None or found["intent"] not in self._agent.domain.intents:
+        known = set(self._agent.domain.intents) - set(DEFAULT_INTENTS)  # Rasa's own would restart the conversation
+        if found is None or found["intent"] not in known:
             return None
         try:
             entities = json.loads(found["entities"] or "{}")

@@ -6,15 +6,15 @@ import logging
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import requests
 from sqlalchemy.exc import SQLAlchemyError
 
 from bot.clock import Clock
-from bot.ledger import alarms, outbox
+from bot.ledger import alarms, outbox, transcript
 from bot.ledger.outbox import Kind, Outcome, Outgoing
-from bot.ledger.transaction import Ledger
+from bot.ledger.transaction import Ledger, Transaction
 from connectors.whatsapp import payloads
 from connectors.whatsapp.client import CloudApi
 from connectors.whatsapp.errors import (
@@ -32,7 +32,9 @@ log = logging.getLogger(__name__)
 IDLE_S = 0.2  # how often an empty outbox is looked at
 HOUSEKEEPING_S = 2.0
 AT_ONCE = 8  # messages in flight, each to another contact
-SIGNED_OUT = "signed_out"
+SIGNED_OUT = "signed_out"  # and the number
+SETTLE_PAUSES_S = (0.1, 0.2, 0.5, 1, 2, 3, 3, 5)  # less than a lease in all
+STUCK_AFTER = timedelta(minutes=2)
 SIGNED_OUT_WAIT = timedelta(seconds=30)
 
 
@@ -77,13 +79,34 @@ def send(ledger: Ledger, api: CloudApi, outgoing: Outgoing, now: Clock) -> None:
         alarming = isinstance(problem, SignedOut)
     else:
         alarming = False
-    with ledger.writing() as tx:
-        outbox.settle(tx, outgoing.id, outcome, now())
-        if alarming:
-            words = f"WhatsApp refuses to send: {outcome.words}. Nothing is lost; it goes out once this is mended."
-            alarms.raise_alarm(tx, SIGNED_OUT, words, now())
-        elif outcome.kind is Kind.ACCEPTED:
-            alarms.clear(tx, SIGNED_OUT)
+    alarm = f"{SIGNED_OUT} {outgoing.phone_number_id}"[:64]
+    for pause in SETTLE_PAUSES_S:
+        try:
+            with ledger.writing() as tx:
+                outbox.settle(tx, outgoing.id, outcome, now())
+                if alarming:
+                    words = (
+                        f"WhatsApp refuses to send: {outcome.words}. Nothing is lost; it goes out once this is mended."
+                    )
+                    alarms.raise_alarm(tx, alarm, words, now())
+                elif outcome.kind is Kind.ACCEPTED:
+                    alarms.clear(tx, alarm)
+            return
+        except SQLAlchemyError as problem:
+            # Meta has said yes and only we know it: forgetting that now would send the message twice.
+            log.warning("an outcome could not be written down yet: %s", type(problem).__name__,
+                        extra={"action": "settle_failed", "message_id": outgoing.id})  # fmt: skip
+            time.sleep(pause)
+    log.error("an outcome was never written down", extra={"action": "settle_lost", "message_id": outgoing.id})
+
+
+def _alarm_if_stuck(tx: Transaction, now: datetime) -> None:
+    """Raise an alarm while something has waited too long to go out, whatever the reason; clear it when it has."""
+    oldest = transcript.oldest_unsent_message(tx)
+    if oldest is not None and oldest < now - STUCK_AFTER:
+        alarms.raise_alarm(tx, "not_sending", "Messages wait to be sent for minutes; is the Cloud API reachable?", now)
+    else:
+        alarms.clear(tx, "not_sending")
 
 
 class Sender:
@@ -105,20 +128,23 @@ class Sender:
         """Send until stopped, several at a time, each to another contact: the outbox keeps every contact's order."""
         with ThreadPoolExecutor(max_workers=AT_ONCE + 1) as pool:
             pool.submit(self._keep_house)
-            while not self._stop.is_set():
-                self._free.acquire()
-                outgoing = self._claim()
-                if outgoing is None:
-                    self._free.release()
-                    self._stop.wait(IDLE_S)
-                else:
-                    pool.submit(self._send, outgoing)
+            try:
+                while not self._stop.is_set():
+                    self._free.acquire()
+                    outgoing = self._claim()
+                    if outgoing is None:
+                        self._free.release()
+                        self._stop.wait(IDLE_S)
+                    else:
+                        pool.submit(self._send, outgoing)
+            finally:
+                self._stop.set()  # a sender that ends must end whole, so that the runner starts a new one
 
     def _claim(self) -> Outgoing | None:
         try:
             return claim_one(self._ledger, self._now)
-        except SQLAlchemyError:
-            log.exception("the ledger can't be reached", extra={"action": "ledger_unreachable"})
+        except Exception:  # the ledger may be away for a while; the sender must not be
+            log.exception("nothing could be claimed", extra={"action": "claim_failed"})
             self._stop.wait(1.0)
             return None
 
@@ -139,9 +165,10 @@ class Sender:
                 try:
                     with self._ledger.writing() as tx:
                         outbox.expire(tx, self._now())
+                        _alarm_if_stuck(tx, self._now())
                     self._tell_alarms()
-                except SQLAlchemyError:
-                    log.exception("the ledger can't be written", extra={"action": "ledger_unwritable"})
+                except Exception:  # whatever it was, what falls silent must be brought back next time
+                    log.exception("keeping house failed", extra={"action": "house_unkept"})
             self._stop.wait(IDLE_S)
 
     def _tell_alarms(self) -> None:

@@ -12,6 +12,7 @@ import sqlalchemy as sa
 from rasa.core.tracker_store import SQLTrackerStore, TrackerStore
 from rasa.shared.core.domain import Domain
 
+from bot.ledger.transaction import POSTGRES_LIMITS
 from bot.settings import Settings
 
 SCHEMA = "rasa_tracker"
@@ -24,6 +25,7 @@ def engine_for(database_url: str) -> sa.engine.Engine:
         ledger.parent.mkdir(parents=True, exist_ok=True)
         engine = sa.create_engine(
             f"sqlite:///{ledger.with_name(ledger.stem + '-tracker.db')}",
+            hide_parameters=True,
             connect_args={"timeout": 15, "check_same_thread": False},
         )
         with engine.connect() as connection:
@@ -34,7 +36,8 @@ def engine_for(database_url: str) -> sa.engine.Engine:
         pool_pre_ping=True,  # a connection the database dropped must not lose a turn
         pool_size=5,
         max_overflow=5,
-        connect_args={"options": f"-csearch_path={SCHEMA}"},
+        hide_parameters=True,
+        connect_args={"connect_timeout": 5, "options": f"-csearch_path={SCHEMA} {POSTGRES_LIMITS}"},
     )
     with engine.begin() as connection:
         connection.exec_driver_sql(f"CREATE SCHEMA IF NOT EXISTS {SCHEMA}")

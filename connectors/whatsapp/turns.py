@@ -127,6 +127,8 @@ class Turns:
                 log.warning("a lease could not be renewed", extra={"action": "renew_failed"})
 
     def _waiting(self) -> list[int]:
+        with self._ledger.writing() as tx:
+            inbox.keep_door_open(tx, self._now())
         with self._ledger.reading() as tx:
             return inbox.waiting_conversations(tx, self._now())
 

@@ -28,6 +28,7 @@ QUIET = {
     "request_welcome",
     "ephemeral",
 }  # kept, but nobody is owed an answer
+LAST_SECOND = 4_102_444_800  # 2100; a later one is garbage, and not every database knows it
 STATUSES = {
     status.value: status for status in (Status.SENT, Status.DELIVERED, Status.READ, Status.PLAYED, Status.FAILED)
 }
@@ -63,6 +64,10 @@ def read(body: bytes, our_numbers: tuple[str, ...]) -> list[Update]:
         return [Unsupported("unreadable", "not JSON", unreadable=True)]
     if not isinstance(parsed, dict):
         return [Unsupported("unreadable", "not a JSON object", unreadable=True)]
+    try:
+        parsed = _clean(parsed)
+    except RecursionError:
+        return [Unsupported("unreadable", "nested too deeply", unreadable=True)]
     found: list[Update] = []
     for entry in _dicts(parsed.get("entry")):
         for change in _dicts(entry.get("changes")):
@@ -75,15 +80,17 @@ def _read_change(change: dict[str, Any], our_numbers: tuple[str, ...]) -> Iterat
     if name != "messages" or not isinstance(value, dict):
         yield Unsupported(name or "unknown")
         return
-    number = str(_dict(value.get("metadata")).get("phone_number_id", ""))
+    number = str(_dict(value.get("metadata")).get("phone_number_id", ""))[:64]
     if our_numbers and number not in our_numbers:
         yield Unsupported("messages", f"for a number that is not ours ({number})")
         return
     cards = _dicts(value.get("contacts"))
     said = False
-    for item in _dicts(value.get("messages")):
+    items = _dicts(value.get("messages"))
+    for item in items:
         said = True
-        yield _guarded(_read_message, item, number, cards)
+        # Whose card it is may be left to guess only where there is one of each.
+        yield _guarded(_read_message, item, number, cards, len(items) == len(cards) == 1)
     for item in _dicts(value.get("statuses")):
         said = True
         yield _guarded(_read_status, item)
@@ -107,28 +114,31 @@ def _guarded(read_item: Any, item: dict[str, Any], *more: Any) -> Update:
     return update
 
 
-def _read_message(item: dict[str, Any], number: str, cards: list[dict[str, Any]]) -> Update:
+def _read_message(item: dict[str, Any], number: str, cards: list[dict[str, Any]], only: bool) -> Update:
     wamid = item["id"]
     if not isinstance(wamid, str) or not wamid or len(wamid) > 512:
         raise ValueError("no usable id")
-    contact = _contact(item, cards)
+    contact = _contact(item, cards, only)
     if contact.phone is None and contact.bsuid is None:
         return Unsupported(str(item.get("type", "unknown")), "nobody is named as its contact", unreadable=True)
     kind = str(item.get("type", "unknown"))
-    content = _content(kind, item)
+    try:
+        content = _content(kind, item)
+    except (KeyError, ValueError, TypeError, TooLong):
+        content = says.Other(kind[:32], "")  # somebody wrote something: a person can ask what it was
     quoted = _dict(item.get("context")).get("id")
     return Received(
         wamid=wamid,
         phone_number_id=number,
         contact=contact,
         content=content,
-        sent_at=_moment(item["timestamp"]),
-        reply_to=quoted if isinstance(quoted, str) else None,
+        sent_at=_moment_or_none(item.get("timestamp")),
+        reply_to=quoted if isinstance(quoted, str) and len(quoted) <= 512 else None,
         wants_answer=kind not in QUIET,
     )
 
 
-def _contact(item: dict[str, Any], cards: list[dict[str, Any]]) -> ContactRef:
+def _contact(item: dict[str, Any], cards: list[dict[str, Any]], only: bool) -> ContactRef:
     """Join what the message and its contact card say; either may lack either id."""
     phone, bsuid = _digits(item.get("from")), _word(item.get("from_user_id"))
     card: dict[str, Any] = {}
@@ -137,47 +147,47 @@ def _contact(item: dict[str, Any], cards: list[dict[str, Any]]) -> ContactRef:
             card = candidate
             break
     else:
-        if len(cards) == 1:
+        if only:
             card = cards[0]
     name = _dict(card.get("profile")).get("name")
     return ContactRef(
         phone=phone or _digits(card.get("wa_id")),
         bsuid=bsuid or _word(card.get("user_id")),
-        name=_clean(name) if isinstance(name, str) else "",
+        name=name if isinstance(name, str) else "",
     )
 
 
 def _content(kind: str, item: dict[str, Any]) -> says.Inbound:
     node = _dict(item.get(kind))
     if kind == "text":
-        body = _clean(str(node["body"]))[: says.TEXT_MAX]
+        body = str(node["body"])[: says.TEXT_MAX]
         return says.Text(body) if body.strip() else says.Other("text", "")
     if kind in MEDIA:
         return says.Media(
             kind=kind,
             media_id=str(node["id"]),
-            caption=_clean(str(node.get("caption", "")))[: says.BODY_MAX],
+            caption=str(node.get("caption", ""))[: says.BODY_MAX],
             mime_type=str(node.get("mime_type", "")).split(";")[0].strip(),
-            filename=_clean(str(node.get("filename", "")))[:200],
+            filename=str(node.get("filename", ""))[:200],
             voice=node.get("voice") is True,
         )
     if kind == "location":
         return says.Place(
-            latitude=float(node["latitude"]),
-            longitude=float(node["longitude"]),
-            name=_clean(str(node.get("name", "")))[:200],
-            address=_clean(str(node.get("address", "")))[:300],
+            latitude=_degrees(node["latitude"]),
+            longitude=_degrees(node["longitude"]),
+            name=str(node.get("name", ""))[:200],
+            address=str(node.get("address", ""))[:300],
         )
     if kind == "interactive":
         for answer in ("button_reply", "list_reply"):
             tapped = node.get(answer)
             if isinstance(tapped, dict):
-                return says.Tap(str(tapped["id"])[: says.ID_MAX], _clean(str(tapped.get("title", "")))[:200])
+                return says.Tap(str(tapped["id"])[: says.ID_MAX], str(tapped.get("title", ""))[:200])
         return says.Other(str(node.get("type", "interactive"))[:32], "")
     if kind == "button":  # the quick reply of a template
-        return says.Tap(str(node.get("payload", ""))[: says.ID_MAX], _clean(str(node.get("text", "")))[:200])
+        return says.Tap(str(node.get("payload", ""))[: says.ID_MAX], str(node.get("text", ""))[:200])
     if kind == "reaction":
-        return says.Other("reaction", _clean(str(node.get("emoji", "")))[:40])
+        return says.Other("reaction", str(node.get("emoji", ""))[:40])
     return says.Other(kind[:32] or "unknown", "")
 
 
@@ -208,7 +218,24 @@ def _why(item: dict[str, Any]) -> str:
 
 
 def _moment(value: Any) -> datetime:
-    return datetime.fromtimestamp(int(value), tz=timezone.utc)
+    seconds = int(value)
+    if not 0 < seconds < LAST_SECOND:
+        raise ValueError("no moment of ours")
+    return datetime.fromtimestamp(seconds, tz=timezone.utc)
+
+
+def _moment_or_none(value: Any) -> datetime | None:
+    try:
+        return _moment(value)
+    except (ValueError, TypeError):
+        return None
+
+
+def _degrees(value: Any) -> float:
+    degrees = float(value)
+    if not -360 <= degrees <= 360:  # which NaN is not, either
+        raise ValueError("no place on this earth")
+    return degrees
 
 
 def _digits(value: Any) -> str | None:
@@ -221,9 +248,17 @@ def _word(value: Any) -> str | None:
     return value if isinstance(value, str) and 0 < len(value) <= 160 else None
 
 
-def _clean(words: str) -> str:
-    """Take out what no database or screen wants: NUL, lone surrogates."""
-    return words.replace("\x00", "").encode("utf-8", "replace").decode("utf-8")
+def _clean(value: Any) -> Any:
+    """Take out what no database or screen wants, wherever it stands: NUL, lone surrogates."""
+    match value:
+        case str():
+            return value.replace("\x00", "").encode("utf-8", "replace").decode("utf-8")
+        case dict():
+            return {_clean(name): _clean(inner) for name, inner in value.items()}
+        case list():
+            return [_clean(inner) for inner in value]
+        case _:
+            return value
 
 
 def _dict(value: Any) -> dict[str, Any]:

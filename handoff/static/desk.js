@@ -34,17 +34,15 @@
   const mark = (root) => {
     for (const row of all(".row", root)) row.pathname === location.pathname ? row.setAttribute("aria-current", "true") : row.removeAttribute("aria-current");
   };
-  const toEnd = () => { const thread = $("thread"); if (thread) thread.scrollTop = thread.scrollHeight; };
+  let low = true;  // the newest message is in sight, and stays so
+  const toEnd = () => { low = true; $("thread")?.scrollTo(0, $("thread").scrollHeight); };
   htmx.defineExtension("keyed", {
     handleSwap(style, target, fragment) {
       if (style !== "keyed") return false;
-      const thread = $("thread");
-      const low = thread && thread.scrollHeight - thread.scrollTop - thread.clientHeight < 90;
       mark(fragment);
-      const added = reconcile(target, fragment);
-      if (low) toEnd();
-      if (target.id === "rows") look();
-      sync();
+      const [stay, added] = [low, reconcile(target, fragment)];
+      if (stay) toEnd();
+      if (target.id === "rows") look(); else sync();
       return added;
     },
   });
@@ -60,14 +58,15 @@
       volume.gain.setValueAtTime(0.0001, at);
       volume.gain.exponentialRampToValueAtTime(0.06, at + 0.02);
       volume.gain.exponentialRampToValueAtTime(0.0001, at + 0.3);
-      tone.connect(volume).connect(audio.destination);
-      tone.start(at); tone.stop(at + 0.32);
+      tone.connect(volume).connect(audio.destination); tone.start(at); tone.stop(at + 0.32);
     });
   };
   const look = () => {
     const waiting = $("waiting").dataset;
-    const keys = new Set(waiting.keys.split(" ").filter(Boolean));
-    if ([...keys].some((key) => !known.has(key))) { ring(); $("announce").textContent = `New in the queue. ${waiting.newest}`; }
+    const keys = new Set(waiting.keys.split(" ").filter(Boolean));  // of the queue; key@moment of who answered us
+    const inSight = (key) => key.includes("@") && !document.hidden && location.pathname.endsWith(key.split("@")[0]);
+    const news = [...keys].find((key) => !known.has(key) && !inSight(key));
+    if (news) { ring(); $("announce").textContent = news.includes("@") ? `New message. ${waiting.asked}` : `New in the queue. ${waiting.newest}`; }
     known = keys;
     for (const list of ["queue", "mine", "others", "bot"]) $(`count-${list}`).textContent = waiting[list];
     document.title = document.title.replace(/^(\(\d+\) )?/, keys.size ? `(${keys.size}) ` : "");
@@ -84,6 +83,8 @@
   const opened = () => {
     for (const form of all(".write")) form.elements.text.value = sessionStorage.getItem(draftOf(form)) || "";
     if (innerWidth < 1240) $("tried")?.removeAttribute("open");
+    $("thread").addEventListener("scroll", ({ target: it }) => { low = it.scrollHeight - it.scrollTop - it.clientHeight < 90; });
+    new ResizeObserver(() => { if (low) toEnd(); }).observe($("thread"));  // a reply that grows hides nothing
     sync(); mark(document); toEnd();
     if (getComputedStyle($("lists")).display === "none") $("conversation").focus();
   };
@@ -119,12 +120,10 @@
 
   /* --- keys */
   const write = (mode) => {
-    const radio = document.querySelector(`.modes input[value=${mode}]`);
-    if (radio) radio.checked = true, $(mode).elements.text.focus();
+    if ($(mode)) document.querySelector(`.modes input[value=${mode}]`).checked = true, $(mode).elements.text.focus();
   };
   const move = (by) => {
-    const rows = all(".row");
-    const at = rows.indexOf(document.activeElement.closest(".row") || document.querySelector(".row[aria-current]"));
+    const rows = all(".row"), at = rows.indexOf(document.activeElement.closest(".row") || document.querySelector(".row[aria-current]"));
     (rows[Math.max(0, Math.min(rows.length - 1, at + by))] || document.body).focus();
   };
   const press = (id) => $(id)?.querySelector("button").click(), list = (n) => all("[name=show]")[n].click();
@@ -138,7 +137,7 @@
     const typing = target.matches("textarea, select, input:not([type=radio])");
     if (key === "Enter" && !event.shiftKey && !event.isComposing && target.matches(".write textarea")) {
       event.preventDefault();
-      if (target.value.trim() && !target.form.querySelector("button").disabled) target.form.requestSubmit();
+      if (target.value.trim()) target.form.querySelector("button").disabled ? toast($("hint").textContent) : target.form.requestSubmit();
     } else if (key === "Escape" && typing) target.blur();
     if (typing || event.ctrlKey || event.metaKey || event.altKey || $("help").open || !keys[key]) return;
     if (key.startsWith("Arrow") && !target.matches("body, .row")) return;
@@ -146,5 +145,6 @@
     keys[key]();
   });
   $("help-button").addEventListener("click", () => $("help").showModal());
+  document.addEventListener("click", ({ target }) => { if (target.id === "back") target.search = `show=${document.querySelector("[name=show]:checked").value}`; });
   paintSound(); look(); if ($("live")) opened();
 })();

@@ -14,21 +14,22 @@ import pytest
 import requests
 import sqlalchemy as sa
 from flask import Flask, request
+from sqlalchemy.exc import OperationalError
 from werkzeug.serving import make_server
 
 from bot import clock
-from bot.ledger import handoffs, inbox, transcript
+from bot.ledger import handoffs, inbox, outbox, transcript
 from bot.ledger.inbox import Turn
 from bot.ledger.tables import deliveries
 from bot.ledger.transaction import Ledger
 from bot.messages import Text
-from bot.vocabulary import Reason, Status
+from bot.vocabulary import Author, Reason, Status
 from connectors.whatsapp import webhook
 from connectors.whatsapp.client import CloudApi
-from connectors.whatsapp.sender import Sender
+from connectors.whatsapp.sender import Sender, claim_one, send
 from connectors.whatsapp.simulator.app import Simulator, serving
 from connectors.whatsapp.turns import Answer, Turns, Words
-from tests.factories import EXCUSE, NUMBER, PASSING_ON
+from tests.factories import EXCUSE, NOW, NUMBER, PASSING_ON, a_text
 from tests.parts import eventually
 
 SECRET, TOKEN = "spine-secret", "spine-token"
@@ -198,3 +199,29 @@ def test_the_hand_offs_sentence_arrives_even_when_an_agent_is_quicker_than_the_t
     spine.take(MIA)
     spine.go_on.set()
     assert spine.hears(MIA, "A person will be with you.")
+
+
+def test_an_outcome_that_could_not_be_written_down_is_not_forgotten(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Meta said yes, the database hiccuped: sending the message again would be twice."""
+    with ledger.writing() as tx:
+        (conversation_id,) = inbox.record(tx, b"{}", [a_text()], NOW)
+        message_id = outbox.queue(tx, conversation_id, Text("once"), author=Author.BOT, now=NOW)
+    settle, failures = outbox.settle, iter([1, 2])
+
+    def hiccups(*arguments: object, **more: object) -> None:
+        if next(failures, None):
+            raise OperationalError("hiccup", None, Exception("hiccup"))
+        settle(*arguments, **more)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(outbox, "settle", hiccups)
+    simulator = Simulator((NUMBER,), SECRET, TOKEN, "http://127.0.0.1:9/webhook")
+    with serving(simulator) as url:
+        requests.post(f"{url}/api/contacts/{MIA}/messages", json={"text": "hi"}, timeout=5)
+        api = CloudApi(url, "v25.0", TOKEN)
+        outgoing = claim_one(ledger, clock.now)
+        assert outgoing is not None and outgoing.id == message_id
+        send(ledger, api, outgoing, clock.now)
+    with ledger.reading() as tx:
+        assert transcript.messages_of(tx, conversation_id)[-1].status is Status.SENT

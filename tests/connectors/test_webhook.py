@@ -96,7 +96,7 @@ def test_every_entry_change_message_and_status_is_read() -> None:
 
 
 def test_a_malformed_neighbour_costs_nobody_their_message() -> None:
-    broken: list[Any] = [{"type": "text"}, {"id": 5}, "text", None, a_message("location", location={"latitude": "x"})]
+    broken: list[Any] = [{"type": "text"}, {"id": 5}, "text", None, {**a_message(), "id": "w" * 600}]
     updates = webhook.read(a_body(messages=[*broken, a_message()]), (NUMBER,))
     assert [update for update in updates if isinstance(update, Received)] == [read_one(a_message())]
     assert sum(isinstance(update, Unsupported) and update.unreadable for update in updates) == 3
@@ -177,3 +177,36 @@ def test_every_body_of_pywas_shelf_is_read_without_complaint() -> None:
     for name, body in bodies.items():
         updates = webhook.read(json.dumps(body).encode(), ())
         assert updates and not [u for u in updates if isinstance(u, Unsupported) and u.unreadable], name
+
+
+def test_nobody_is_taken_for_somebody_else_because_there_is_only_one_card() -> None:
+    messages = [{**a_message(), "id": "wamid.1"}, {**a_message(), "id": "wamid.2", "from": "447700900999"}]
+    card = {"wa_id": "447700900101", "user_id": "GB.1", "profile": {"name": "Mia"}}
+    mia, stranger = webhook.read(a_body(messages=messages, contacts=[card]), (NUMBER,))
+    assert isinstance(mia, Received) and isinstance(stranger, Received)
+    assert (mia.contact.bsuid, stranger.contact.bsuid, stranger.contact.name) == ("GB.1", None, "")
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        a_message("location", location={"latitude": float("nan"), "longitude": 1}),
+        a_message("location", location={"latitude": 1e9, "longitude": 1}),
+        a_message("text", text={}),
+        a_message("image", image=None),
+    ],
+)
+def test_a_message_that_lacks_its_content_is_still_somebodys_message(message: dict[str, Any]) -> None:
+    update = read_one(message)
+    assert isinstance(update, Received) and isinstance(update.content, Other)
+
+
+@pytest.mark.parametrize("timestamp", ["99999999999999", "-5", None, "soon"])
+def test_a_message_without_a_moment_is_taken_as_said_now(timestamp: str | None) -> None:
+    assert read_one({**a_message(), "timestamp": timestamp}).sent_at is None
+
+
+def test_no_string_of_a_delivery_brings_in_what_no_database_takes() -> None:
+    body = json.dumps({**a_message("image", image={"id": "i\x00d", "mime_type": "a\ud800"}), "from_user_id": "GB.\x00"})
+    update = read_one(json.loads(body))
+    assert "\x00" not in repr(update) and "\\ud800" not in repr(update)

@@ -171,6 +171,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name="pk_handoffs"),
         sa.UniqueConstraint("turn_id", name="uq_handoffs_turn_id"),
     )
+    op.create_index("ix_handoffs_conversation", "handoffs", ["conversation_id", "id"])
     op.create_index(
         "uq_handoffs_open",
         "handoffs",
@@ -190,6 +191,13 @@ def upgrade() -> None:
         sqlite_autoincrement=True,
     )
     op.create_table(
+        "doors",
+        sa.Column("name", sa.String(length=64), nullable=False),
+        sa.Column("opened_at", Moment, nullable=False),
+        sa.Column("seen_at", Moment, nullable=False),
+        sa.PrimaryKeyConstraint("name", name="pk_doors"),
+    )
+    op.create_table(
         "alarms",
         sa.Column("name", sa.String(length=64), nullable=False),
         sa.Column("words", sa.String(length=500), nullable=False),
@@ -203,6 +211,7 @@ def downgrade() -> None:
     """Drop them, and all that is in them."""
     for table in (
         "alarms",
+        "doors",
         "changes",
         "handoffs",
         "reports",

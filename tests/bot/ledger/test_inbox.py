@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import traceback
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
+import sqlalchemy as sa
+from sqlalchemy.exc import SQLAlchemyError
 
 from bot.errors import LeaseLost
 from bot.ledger import inbox, transcript
 from bot.ledger.transaction import Ledger
+from bot.messages import Other
 from bot.updates import ContactRef, Unsupported
 from bot.vocabulary import Holder, Reason, Status, TurnState
 from tests.factories import (
@@ -135,3 +140,23 @@ def test_a_wanted_silence_is_no_failure(ledger: Ledger) -> None:
     turn = a_turn(ledger)
     assert ended(ledger, turn, silent=True) is TurnState.ANSWERED
     assert words_of(ledger, turn.conversation_id) == ["hello"]
+
+
+def test_one_update_no_database_takes_costs_its_neighbours_nothing(ledger: Ledger) -> None:
+    odd = a_text("x", contact=ContactRef("4" * 32, "B" * 500, "odd"), wamid="wamid." + "w" * 600)
+    odd = replace(odd, content=Other("x" * 400, "nul\x00"))
+    conversation_id = max(heard(ledger, odd, a_text("hello")))
+    if not ledger.is_sqlite:  # SQLite takes anything
+        with ledger.reading() as tx:
+            assert [alarm.name for alarm in inbox.alarms.raised(tx)] == ["unreadable_delivery"]
+    assert words_of(ledger, conversation_id)[-1] == "hello"
+
+
+def test_an_error_of_the_database_does_not_quote_what_was_said(ledger: Ledger) -> None:
+    secret = "blauregen"
+    with pytest.raises(SQLAlchemyError) as caught, ledger.writing() as tx:
+        tx.execute(
+            sa.text("INSERT INTO messages (text, wamid) VALUES (:text, :wamid)"), {"text": secret, "wamid": secret}
+        )
+    whole = "".join(traceback.format_exception(caught.type, caught.value, caught.tb))
+    assert secret not in whole.replace(f'secret = "{secret}"', "")

@@ -6,6 +6,7 @@ from types import ModuleType
 
 import pytest
 
+from bot.errors import AlreadyTaken
 from bot.ledger import inbox, outbox, transcript
 from bot.ledger.transaction import Ledger
 from bot.messages import Text
@@ -152,3 +153,12 @@ def test_it_is_being_bound_to_no_epoch_that_lets_the_hand_offs_sentence_through(
     handed_off(ledger, turn)
     taken(ledger, turn.key)
     assert sent(ledger) == [], "with an epoch it would be withdrawn by the take"
+
+
+def test_a_turn_that_was_overtaken_can_not_hand_off_either(ledger: Ledger) -> None:
+    turn = a_turn(ledger, "a person please")
+    taken(ledger, turn.key)
+    given_back(ledger, turn.key)
+    with pytest.raises(AlreadyTaken):
+        handed_off(ledger, turn, words="I'm passing you to a person.")
+    assert sent(ledger) == []

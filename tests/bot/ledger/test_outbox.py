@@ -5,14 +5,16 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+import sqlalchemy as sa
 
-from bot.ledger import outbox, transcript
+from bot.ledger import inbox, outbox, transcript
 from bot.ledger.outbox import Kind, Outcome, Outgoing
+from bot.ledger.tables import UNSENT, WAITING, messages
 from bot.ledger.transaction import Ledger
 from bot.messages import Text
 from bot.updates import ContactRef
 from bot.vocabulary import Author, Status
-from tests.factories import NOW, SAM, a_report, a_text, heard, later
+from tests.factories import NOW, SAM, a_report, a_text, heard, later, taken
 
 
 @pytest.fixture
@@ -137,7 +139,10 @@ def test_a_send_that_nobody_heard_of_is_tried_again_after_its_lease(ledger: Ledg
     claimed(ledger)
     settled(ledger, message_id, Outcome(Kind.UNHEARD, words="no answer"))
     with ledger.writing() as tx:
+        inbox.keep_door_open(tx, later(0))
         assert outbox.expire(tx, later(1)) == 0, "too early: a status may still come"
+        for second in range(0, 61, 5):
+            inbox.keep_door_open(tx, later(second))
         assert outbox.expire(tx, later(60)) == 1
     outgoing = claimed(ledger, 61)
     assert outgoing is not None and outgoing.id == message_id
@@ -163,3 +168,98 @@ def test_a_message_whose_send_was_stopped_costs_no_attempt(ledger: Ledger, conve
         assert claimed(ledger, n * 60) is not None
         settled(ledger, message_id, Outcome(Kind.STOPPED, words="the token expired"))
     assert status_of(ledger, message_id) is Status.QUEUED
+
+
+def test_reports_that_come_at_the_same_moment_still_only_climb(ledger: Ledger, conversation_id: int) -> None:
+    wamids = []
+    for n in range(15):
+        message_id = queued(ledger, conversation_id, f"{n}")
+        claimed(ledger)
+        settled(ledger, message_id, accepted(f"wamid.{n}"))
+        wamids.append((message_id, f"wamid.{n}"))
+    with ThreadPoolExecutor(3) as pool:
+        for message_id, wamid in wamids:
+            kinds = (Status.DELIVERED, Status.READ, Status.READ)
+            list(pool.map(lambda kind, wamid=wamid: heard(ledger, a_report(wamid, kind)), kinds))
+            assert status_of(ledger, message_id) is Status.READ
+
+
+def test_batches_that_name_the_same_messages_in_other_orders_do_not_block_each_other(ledger: Ledger) -> None:
+    wamids = []
+    for n in range(4):
+        (where,) = heard(ledger, a_text(contact=ContactRef(f"4477009003{n:02d}", None)))
+        message_id = queued(ledger, where)
+        claimed(ledger)
+        settled(ledger, message_id, accepted(f"wamid.b{n}"))
+        wamids.append(f"wamid.b{n}")
+
+    def report(order: int) -> None:
+        kind = (Status.DELIVERED, Status.READ, Status.PLAYED)[order % 3]
+        heard(ledger, *[a_report(wamid, kind) for wamid in (wamids if order % 2 else wamids[::-1])])
+
+    with ThreadPoolExecutor(6) as pool:
+        list(pool.map(report, range(6)))
+
+
+def test_what_was_withdrawn_and_yet_delivered_says_so(ledger: Ledger, conversation_id: int) -> None:
+    """Meta had accepted it, unheard by us, before a person took over: the agent must know what the contact read."""
+    with ledger.writing() as tx:
+        message_id = outbox.queue(tx, conversation_id, Text("hi"), author=Author.BOT, epoch=1, now=NOW)
+        key = transcript.list_of(tx)[0].key
+    outgoing = claimed(ledger)
+    assert outgoing is not None and message_id is not None
+    settled(ledger, message_id, Outcome(Kind.UNHEARD))
+    with ledger.writing() as tx:
+        assert outbox.expire(tx, later(3600)) == 1
+    taken(ledger, key)
+    assert claimed(ledger, 3601) is None
+    assert status_of(ledger, message_id) is Status.WITHDRAWN
+    heard(ledger, a_report("wamid.late", Status.READ, callback=outgoing.callback))
+    assert status_of(ledger, message_id) is Status.READ
+
+
+def test_a_row_that_can_not_be_read_holds_nobody_up(ledger: Ledger, conversation_id: int) -> None:
+    broken, whole = queued(ledger, conversation_id, "one"), queued(ledger, conversation_id, "two")
+    with ledger.writing() as tx:
+        tx.execute(sa.update(messages).where(messages.c.id == broken).values(content={"kind_of": "text", "text": " "}))
+    outgoing = claimed(ledger)
+    assert outgoing is not None and outgoing.id == whole
+    assert status_of(ledger, broken) is Status.FAILED
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)  # PostgreSQL plans by statistics
+def test_an_idle_look_at_the_outbox_reads_an_index_and_not_every_message(ledger: Ledger) -> None:
+    looks = (
+        sa.select(messages.c.id).where(UNSENT, messages.c.status == Status.QUEUED),
+        sa.select(messages.c.conversation_id).where(WAITING),
+    )
+    with ledger.reading() as tx:
+        for look in looks:
+            words = str(look.compile(ledger.engine, compile_kwargs={"literal_binds": True}))
+            plan = " ".join(row[3] for row in tx.exec_driver_sql(f"EXPLAIN QUERY PLAN {words}"))
+            assert "ix_messages" in plan, plan
+
+
+def test_nothing_is_sent_again_while_no_report_could_have_reached_us(ledger: Ledger, conversation_id: int) -> None:
+    """After a crash of everything the sender is back in seconds, the webhook in half a minute."""
+    message_id = queued(ledger, conversation_id)
+    claimed(ledger)
+    with ledger.writing() as tx:
+        inbox.keep_door_open(tx, later(-60))
+        assert outbox.expire(tx, later(30)) == 0, "the door was last seen open long ago"
+        inbox.keep_door_open(tx, later(40))
+        assert outbox.expire(tx, later(41)) == 0, "it has only just opened again"
+        for second in range(45, 61, 5):
+            inbox.keep_door_open(tx, later(second))
+        assert outbox.expire(tx, later(60)) == 1
+    assert status_of(ledger, message_id) is Status.QUEUED
+
+
+def test_what_fell_silent_is_sent_again_in_the_end_even_if_the_door_stays_shut(
+    ledger: Ledger, conversation_id: int
+) -> None:
+    queued(ledger, conversation_id)
+    claimed(ledger)
+    with ledger.writing() as tx:
+        assert outbox.expire(tx, later(200)) == 0
+        assert outbox.expire(tx, later(400)) == 1

@@ -6,6 +6,7 @@ const scroller = $("#scroller");
 const inConversation = Boolean(scroller);
 const NEAR = 90;
 const LONG_PRESS = 450;
+let atEnd = true; // the newest message is in sight, and stays so when a picture loads or a keyboard opens
 
 /* Live: a signal says that something is new, the fragment says what. */
 
@@ -44,7 +45,7 @@ function replaceFocused(old, now) {
 
 // Bubbles that look the same stay the same elements: focus, open menus and playing voices survive.
 function merge(log, fresh) {
-  const atEnd = scroller.scrollHeight - scroller.scrollTop - scroller.clientHeight < NEAR;
+  const stay = atEnd;
   const before = new Map([...log.children].map((child) => [child.dataset.key, child]));
   let news = false, mine = false, place = log.firstElementChild;
   for (const child of [...fresh.children]) {
@@ -59,7 +60,7 @@ function merge(log, fresh) {
   }
   for (const gone of before.values()) gone.remove();
   setUpPlayers();
-  if (atEnd || mine) toEnd(); else if (news) $("#newest").hidden = false;
+  if (stay || mine) toEnd(); else if (news) $("#newest").hidden = false;
   if (news) seen();
 }
 
@@ -148,7 +149,7 @@ function closeMenus(except) {
   for (const menu of document.querySelectorAll("details.menu[open]")) if (menu !== except) menu.open = false;
 }
 
-function toEnd() { scroller.scrollTop = scroller.scrollHeight; $("#newest").hidden = true; }
+function toEnd() { atEnd = true; scroller.scrollTop = scroller.scrollHeight; $("#newest").hidden = true; }
 
 addEventListener("click", (event) => {
   const at = (selector) => event.target.closest(selector);
@@ -243,8 +244,12 @@ if (inConversation) {
   $("#text").addEventListener("input", grow);
   $("#photo").addEventListener("change", () => $("#composer").requestSubmit());
   scroller.addEventListener("scroll", () => {
-    if (scroller.scrollHeight - scroller.scrollTop - scroller.clientHeight < NEAR) $("#newest").hidden = true;
+    atEnd = scroller.scrollHeight - scroller.scrollTop - scroller.clientHeight < NEAR;
+    if (atEnd) $("#newest").hidden = true;
   }, { passive: true });
+  const watch = new ResizeObserver(() => { if (atEnd) toEnd(); });
+  watch.observe(scroller);
+  watch.observe($("#log"));
   document.addEventListener("visibilitychange", seen);
   addEventListener("load", toEnd);
   toEnd();
