@@ -7,7 +7,7 @@ import logging
 import signal
 import sys
 
-from bot import clock
+from bot import clock, logs
 from bot.errors import BotError
 from bot.ledger.transaction import Ledger
 from bot.settings import Settings
@@ -47,7 +47,7 @@ def main() -> int:
     commands.add_parser("send", help="send what is queued to the Cloud API")
     commands.add_parser("simulate", help="a Cloud API on this machine, with a phone in the browser")
     command = parser.parse_args().command
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    logs.begin()
     try:
         settings = Settings.from_env()
         {"send": send, "simulate": simulate}[command](settings)

@@ -16,12 +16,12 @@ import pytest
 import requests
 from flask.testing import FlaskClient
 
+from bot import clock
 from bot.ledger import changes
 from bot.ledger.transaction import Ledger
 from bot.vocabulary import Change
 from handoff import live
 from tests import parts
-from tests.factories import NOW
 from tests.handoff import seeding
 
 
@@ -59,14 +59,14 @@ def sign_in(base: str, ledger: Ledger) -> requests.Session:
 
 
 def test_changes_reach_open_tabs_and_open_tabs_do_not_delay_the_end(quick_url: str, quick_ledger: Ledger) -> None:
-    story = seeding.a_conversation(quick_ledger, NOW)
+    story = seeding.a_conversation(quick_ledger, clock.now())
     with a_server(quick_url) as (base, process):
         session = sign_in(base, quick_ledger)
         tabs = [session.get(f"{base}/live", stream=True, timeout=30) for _ in range(30)]
         assert all(tab.headers["Content-Type"].startswith("text/event-stream") for tab in tabs)
         lines = [tab.iter_lines(chunk_size=1, decode_unicode=True) for tab in tabs]
         with quick_ledger.writing() as tx:
-            changes.note(tx, story.id, Change.NOTE, NOW)
+            changes.note(tx, story.id, Change.NOTE, clock.now())
         said = time.monotonic()
         for tab in lines:
             assert (
@@ -85,11 +85,11 @@ def test_changes_reach_open_tabs_and_open_tabs_do_not_delay_the_end(quick_url: s
 
 
 def test_a_tab_that_comes_again_hears_what_it_missed(browser: FlaskClient, quick_ledger: Ledger) -> None:
-    story = seeding.a_conversation(quick_ledger, NOW)
+    story = seeding.a_conversation(quick_ledger, clock.now())
     with quick_ledger.reading() as tx:
         seen = changes.latest(tx)
     with quick_ledger.writing() as tx:
-        changes.note(tx, story.id, Change.MOVE, NOW)
+        changes.note(tx, story.id, Change.MOVE, clock.now())
     told = _first_event(browser, headers={"Last-Event-ID": str(seen)})
     assert (
         told
@@ -99,10 +99,10 @@ def test_a_tab_that_comes_again_hears_what_it_missed(browser: FlaskClient, quick
 
 
 def test_a_tab_that_missed_very_much_looks_at_everything(browser: FlaskClient, quick_ledger: Ledger) -> None:
-    story = seeding.a_conversation(quick_ledger, NOW)
+    story = seeding.a_conversation(quick_ledger, clock.now())
     with quick_ledger.writing() as tx:
         for _ in range(live.CATCH_UP_MAX + 1):
-            changes.note(tx, story.id, Change.STATUS, NOW)
+            changes.note(tx, story.id, Change.STATUS, clock.now())
     assert "event: everything" in _first_event(browser, query_string={"since": 0})
 
 
