@@ -130,7 +130,11 @@ def phone(digits: str | None) -> str:
     """Set a phone number so that it can be read aloud."""
     if not digits:
         return "no number"
-    return f"+{digits}" if len(digits) < 8 else f"+{digits[:-7]} {digits[-7:-4]} {digits[-4:]}"
+    for country, length in (("44", 12), ("1", 11)):  # those we know how to group; any other in one piece
+        if digits.startswith(country) and len(digits) == length:
+            own = digits[len(country) :]
+            return f"+{country} {own[:-6]} {own[-6:]}" if country == "44" else f"+1 {own[:3]} {own[3:6]} {own[6:]}"
+    return f"+{digits}"
 
 
 def slots(filled: dict[str, Any]) -> list[tuple[str, str]]:

@@ -8,7 +8,7 @@ from flask import Flask
 from bot.ledger import alarms, handoffs, transcript
 from bot.ledger.transaction import Ledger
 from bot.vocabulary import Holder, Role
-from handoff import agents, cli
+from handoff import agents, cli, words
 from tests.factories import NOW, a_text, heard
 
 
@@ -66,3 +66,16 @@ def test_a_made_up_token_does_not_open_the_session_doors_to_other_sites(app: Fla
         "/conversations/x/give_back", headers={"Authorization": "Bearer made-up", "Sec-Fetch-Site": "cross-site"}
     )
     assert answer.status_code == 403
+
+
+@pytest.mark.parametrize(
+    ("digits", "shown"),
+    [
+        ("447700900101", "+44 7700 900101"),
+        ("15551230000", "+1 555 123 0000"),
+        ("351912345678", "+351912345678"),
+        (None, "no number"),
+    ],
+)
+def test_a_phone_number_is_grouped_where_we_know_how(digits: str | None, shown: str) -> None:
+    assert words.phone(digits) == shown
