@@ -6,7 +6,8 @@ content tools must refuse what the sender could never send.
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, fields
+import re
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 from bot.errors import TooLong
@@ -20,6 +21,23 @@ ROW_DESCRIPTION_MAX = 72
 ROWS_MAX = 10
 ID_MAX = 200  # of a reply; WhatsApp allows 256 on buttons, 200 on rows
 CALLBACK_MAX = 512
+HEADER_MAX = 60
+FOOTER_MAX = 60
+URL_MAX = 2000
+CARDS_MAX = 5  # Meta's documentation says 257, its schema 5
+EMOJI_MAX = 32
+FLOW_BUTTON_MAX = 20  # 30 says Meta, 20 without emoji say its clients
+FLOW_VERSION = "3"
+TEMPLATE_NAME = re.compile(r"[a-z0-9_]{1,512}")
+LANGUAGE = re.compile(r"[a-z]{2,3}(_[A-Za-z]{2,4})?")
+CAPTIONED = {"image", "video", "document"}
+MEDIA_MAX_BYTES = {  # what WhatsApp carries of each kind
+    "image": 5 * 2**20,
+    "video": 16 * 2**20,
+    "audio": 16 * 2**20,
+    "document": 100 * 2**20,
+    "sticker": 500 * 2**10,
+}
 
 
 def can_be_kept(text: str) -> bool:
@@ -72,14 +90,72 @@ def _require_choices(text: str, replies: tuple[Reply, ...], most: int) -> None:
 
 
 @dataclass(frozen=True)
+class Media:
+    """A picture, film, sound or file. When a contact sends one, `media_id` is Meta's; when we do, it is a `link` Meta
+    fetches, or a `file` of our media folder that is uploaded first.
+    """
+
+    kind: str  # image, video, audio, document, sticker
+    link: str = ""
+    media_id: str = ""
+    caption: str = ""
+    mime_type: str = ""
+    filename: str = ""
+    voice: bool = False
+    file: str = ""  # its name in the media folder
+
+    def __post_init__(self) -> None:
+        require(self.kind in MEDIA_MAX_BYTES, f"(media are {', '.join(MEDIA_MAX_BYTES)}, not {self.kind!r})")
+        sources = [source for source in (self.link, self.media_id, self.file) if source]
+        require(len(sources) == 1, "(media come by link, by id or by file, one of the three)")
+        require(not self.link or is_web_address(self.link), "(a link begins with https:// or http://)")
+        require(len(self.caption) <= BODY_MAX, f"(a caption has at most {BODY_MAX} characters)")
+        require(not self.caption or self.kind in CAPTIONED, f"(there is no caption under {self.kind})")
+
+    @property
+    def text(self) -> str:
+        """What can be read of it."""
+        return self.caption
+
+
+def is_web_address(link: str) -> bool:
+    """Say whether WhatsApp would take this for a link."""
+    return bool(re.fullmatch(r"https?://[^\s/]\S*", link)) and len(link) <= URL_MAX
+
+
+def _require_frame(header: str, footer: str) -> None:
+    require(len(header) <= HEADER_MAX, f"(a header has at most {HEADER_MAX} characters)")
+    require(len(footer) <= FOOTER_MAX, f"(a footer has at most {FOOTER_MAX} characters)")
+
+
+def _require_body(text: str) -> None:
+    require(bool(text.strip()), "(it needs a text)")
+    require(can_be_kept(text), "(it holds a character that can't be kept)")
+    require(len(text) <= BODY_MAX, f"(its text has at most {BODY_MAX} characters)")
+
+
+def _require_picture(picture: Media | None, header: str) -> None:
+    if picture is not None:
+        require(not header, "(a header is a text or a picture, not both)")
+        require(
+            picture.kind in CAPTIONED and not picture.caption, "(above buttons: a picture, film or file, no caption)"
+        )
+
+
+@dataclass(frozen=True)
 class Buttons:
-    """A text with one to three replies to tap."""
+    """A text with one to three replies to tap, perhaps under a picture, a film or a file."""
 
     text: str
     replies: tuple[Reply, ...]
+    header: str = ""
+    footer: str = ""
+    picture: Media | None = None
 
     def __post_init__(self) -> None:
         _require_choices(self.text, self.replies, BUTTONS_MAX)
+        _require_frame(self.header, self.footer)
+        _require_picture(self.picture, self.header)
         for reply in self.replies:
             require(
                 len(reply.title) <= BUTTON_TITLE_MAX,
@@ -94,9 +170,12 @@ class Menu:
     text: str
     replies: tuple[Reply, ...]
     button: str = "Choose"
+    header: str = ""
+    footer: str = ""
 
     def __post_init__(self) -> None:
         _require_choices(self.text, self.replies, ROWS_MAX)
+        _require_frame(self.header, self.footer)
         require(
             0 < len(self.button) <= BUTTON_TITLE_MAX,
             f"(the list's button has 1 to {BUTTON_TITLE_MAX} characters)",
@@ -104,25 +183,141 @@ class Menu:
 
 
 @dataclass(frozen=True)
-class Media:
-    """A picture, film, sound or file: by link when we send it, by Meta's id when a contact does."""
+class Link:
+    """A text with one button that opens a web page. A tap on it is never reported."""
 
-    kind: str  # image, video, audio, document, sticker
-    link: str = ""
-    media_id: str = ""
-    caption: str = ""
-    mime_type: str = ""
-    filename: str = ""
-    voice: bool = False
+    text: str
+    title: str
+    url: str
+    header: str = ""
+    footer: str = ""
+    picture: Media | None = None
 
     def __post_init__(self) -> None:
-        require(bool(self.link) != bool(self.media_id), "(media come by link or by id, one of the two)")
-        require(len(self.caption) <= BODY_MAX, f"(a caption has at most {BODY_MAX} characters)")
+        _require_body(self.text)
+        _require_frame(self.header, self.footer)
+        _require_picture(self.picture, self.header)
+        require(0 < len(self.title) <= BUTTON_TITLE_MAX, f"(the button has 1 to {BUTTON_TITLE_MAX} characters)")
+        require(is_web_address(self.url), "(a link begins with https:// or http://)")
+
+
+@dataclass(frozen=True)
+class AskPlace:
+    """A text with the button that sends where the contact is."""
+
+    text: str
+
+    def __post_init__(self) -> None:
+        _require_body(self.text)
+
+
+@dataclass(frozen=True)
+class AskNumber:
+    """A text with the button that shares the contact's phone number, for those who hide it."""
+
+    text: str
+
+    def __post_init__(self) -> None:
+        _require_body(self.text)
+
+
+@dataclass(frozen=True)
+class Flow:
+    """A text with a button that opens a form of Meta's, made and published in their console."""
+
+    text: str
+    button: str
+    flow_id: str
+    token: str = "unused"  # noqa: S105  # comes back with the answers
+    screen: str = ""  # where it begins; without one the form asks its own server
+    values: dict[str, Any] = field(default_factory=dict)
+    header: str = ""
+    footer: str = ""
+    draft: bool = False
+
+    def __post_init__(self) -> None:
+        _require_body(self.text)
+        _require_frame(self.header, self.footer)
+        require(0 < len(self.button) <= FLOW_BUTTON_MAX, f"(the button has 1 to {FLOW_BUTTON_MAX} characters)")
+        require(bool(self.flow_id.strip()), "(which form? it has an id in Meta's console)")
+        require(bool(self.screen) or not self.values, "(values need a screen to be shown on)")
+
+
+@dataclass(frozen=True)
+class Blank:
+    """A gap of a template, filled: its text, and its name where the template names its gaps."""
+
+    text: str
+    name: str = ""
+
+    def __post_init__(self) -> None:
+        require(bool(self.text.strip()), "(a template's gap can't stay empty)")
+        require(not re.search(r"[\n\t]| {5}", self.text), "(no line breaks, tabs or five blanks in a template's gap)")
+
+
+@dataclass(frozen=True)
+class Template:
+    """A text Meta approved, with its gaps filled: the only thing that may be sent when the window is closed."""
+
+    name: str
+    language: str
+    blanks: tuple[Blank, ...] = ()
+    header: Blank | None = None
+    picture: Media | None = None  # in its header
+    payloads: tuple[str, ...] = ()  # what its quick-reply buttons send back, in order
+    url_endings: tuple[str, ...] = ()  # of its link buttons, in order, behind the quick replies
+    text: str = ""  # how it reads, for the desk
+
+    def __post_init__(self) -> None:
+        require(bool(TEMPLATE_NAME.fullmatch(self.name)), f"({self.name!r} is no template's name)")
+        require(bool(LANGUAGE.fullmatch(self.language)), f"({self.language!r} is no language code)")
+        require(self.header is None or self.picture is None, "(a header is a text or a picture, not both)")
+        require(len({blank.name != "" for blank in self.blanks}) <= 1, "(either all gaps have names, or none)")
+        require(
+            all(0 < len(payload) <= ID_MAX for payload in self.payloads), f"(payloads have 1 to {ID_MAX} characters)"
+        )
+
+
+@dataclass(frozen=True)
+class Card:
+    """Somebody's name and numbers. As a contact sent it, it may be anybody's."""
+
+    name: str
+    first_name: str = ""
+    phones: tuple[str, ...] = ()
+    emails: tuple[str, ...] = ()
+    organisation: str = ""
+    wa_id: str = ""  # of the first number, if it is on WhatsApp
+
+
+@dataclass(frozen=True)
+class Cards:
+    """Contact cards. `asked` says that it answers our own request for the contact's number, so it is theirs."""
+
+    cards: tuple[Card, ...]
+    asked: bool = False
 
     @property
     def text(self) -> str:
         """What can be read of it."""
-        return self.caption
+        return "; ".join(" ".join((card.name, *card.phones)).strip() for card in self.cards)
+
+
+@dataclass(frozen=True)
+class Reaction:
+    """An emoji under a message; an empty one takes it away."""
+
+    wamid: str
+    emoji: str
+
+    def __post_init__(self) -> None:
+        require(bool(self.wamid), "(a reaction needs a message to stand under)")
+        require(len(self.emoji) <= EMOJI_MAX, "(that is more than one emoji)")
+
+    @property
+    def text(self) -> str:
+        """What can be read of it."""
+        return self.emoji
 
 
 @dataclass(frozen=True)
@@ -154,6 +349,45 @@ class Tap:
 
 
 @dataclass(frozen=True)
+class Item:
+    """One line of an order from the catalogue."""
+
+    product: str  # the retailer's own id
+    quantity: float
+    price: float
+    currency: str
+
+
+@dataclass(frozen=True)
+class Order:
+    """What a contact put into the basket of our WhatsApp catalogue."""
+
+    catalogue: str
+    items: tuple[Item, ...]
+    note: str = ""
+
+    @property
+    def text(self) -> str:
+        """What can be read of it."""
+        lines = [f"{item.quantity:g} × {item.product}, {item.price:g} {item.currency} each" for item in self.items]
+        return "\n".join([*lines, *([self.note] if self.note else [])])
+
+
+@dataclass(frozen=True)
+class Answers:
+    """What a contact filled into a form (a flow, an address). `token` is the one we sent along."""
+
+    form: str
+    values: dict[str, Any]
+    token: str = ""
+
+    @property
+    def text(self) -> str:
+        """What can be read of it."""
+        return "\n".join(f"{name.replace('_', ' ')}: {value}" for name, value in self.values.items())
+
+
+@dataclass(frozen=True)
 class Other:
     """Anything else a contact can send: kept whole, shown by its kind."""
 
@@ -166,20 +400,37 @@ class Other:
         return self.body
 
 
-Outbound = Text | Buttons | Menu | Media
-Inbound = Text | Media | Place | Tap | Other
-Content = Text | Buttons | Menu | Media | Place | Tap | Other
+Outbound = Text | Buttons | Menu | Link | Media | Place | Cards | AskPlace | AskNumber | Flow | Template | Reaction
+Inbound = Text | Media | Place | Cards | Tap | Order | Answers | Reaction | Other
+Content = Outbound | Tap | Order | Answers | Other
 
 KINDS: dict[str, type[Any]] = {
     "text": Text,
     "buttons": Buttons,
     "menu": Menu,
+    "link": Link,
     "media": Media,
     "place": Place,
+    "contacts": Cards,
+    "ask_place": AskPlace,
+    "ask_number": AskNumber,
+    "flow": Flow,
+    "template": Template,
+    "reaction": Reaction,
     "tap": Tap,
+    "order": Order,
+    "answers": Answers,
     "other": Other,
 }
 NAMES = {kind: name for name, kind in KINDS.items()}
+INSIDE: dict[str, type[Any]] = {  # the values inside values, by the name of their field
+    "replies": Reply,
+    "picture": Media,
+    "header": Blank,
+    "blanks": Blank,
+    "cards": Card,
+    "items": Item,
+}
 
 
 def type_of(content: Content) -> str:
@@ -209,8 +460,21 @@ def from_row(type_: str, text: str, row: dict[str, Any]) -> Content:
 def from_json(row: dict[str, Any]) -> Content:
     """Return the content a row holds; the inverse of to_json."""
     kind = KINDS[row["kind_of"]]
-    values = {field.name: row[field.name] for field in fields(kind) if field.name in row}
-    if "replies" in values:
-        values["replies"] = tuple(Reply(**reply) for reply in values["replies"])
-    content: Content = kind(**values)
+    content: Content = kind(
+        **{part.name: _inside(part.name, row[part.name]) for part in fields(kind) if part.name in row}
+    )
     return content
+
+
+def _inside(name: str, value: Any) -> Any:
+    match value:
+        case dict() if name in INSIDE:
+            return _made(INSIDE[name], value)
+        case list():
+            return tuple(_made(INSIDE[name], part) if name in INSIDE else part for part in value)
+        case _:
+            return value
+
+
+def _made(kind: type[Any], row: dict[str, Any]) -> Any:
+    return kind(**{part.name: _inside(part.name, row[part.name]) for part in fields(kind) if part.name in row})

@@ -1,4 +1,4 @@
-"""What a delivery can tell us: somebody said something, a message of ours moved on, or something else."""
+"""What a delivery can tell us: somebody said something, took it back, a message of ours moved on, or something else."""
 
 from __future__ import annotations
 
@@ -17,6 +17,17 @@ class ContactRef:
     phone: str | None  # digits, no plus
     bsuid: str | None
     name: str = ""
+    username: str = ""
+
+
+@dataclass(frozen=True)
+class Origin:
+    """How a message came about, where WhatsApp says so."""
+
+    forwarded: bool = False
+    forwarded_often: bool = False
+    referral: dict[str, Any] = field(default_factory=dict)  # the ad or post it came from, in Meta's own keys
+    product: dict[str, Any] = field(default_factory=dict)  # the catalogue item it asks about
 
 
 @dataclass(frozen=True)
@@ -28,8 +39,76 @@ class Received:
     contact: ContactRef
     content: Inbound
     sent_at: datetime | None  # Meta's clock; None where it does not say
-    reply_to: str | None = None
+    reply_to: str | None = None  # the wamid that was quoted, or tapped on
     wants_answer: bool = True  # a reaction is kept and shown, but nobody owes it an answer
+    origin: Origin = Origin()
+    media_url: str = ""  # where the file lies, for five minutes
+    media_sha256: str = ""  # of the file: hex
+    standby: bool = False  # Meta's own Business Agent has the conversation; we only overhear it
+
+
+@dataclass(frozen=True)
+class Echoed:
+    """Somebody at the business answered from the WhatsApp Business app: a person has taken over."""
+
+    wamid: str
+    phone_number_id: str
+    contact: ContactRef  # to whom
+    content: Inbound
+    sent_at: datetime | None
+    reply_to: str | None = None
+    media_url: str = ""
+    media_sha256: str = ""
+
+
+@dataclass(frozen=True)
+class Edited:
+    """A message was changed by who wrote it; contact or, from the phone, the business."""
+
+    wamid: str  # of the edit itself
+    original: str
+    content: Inbound
+    at: datetime | None
+
+
+@dataclass(frozen=True)
+class Deleted:
+    """A message was taken back by who wrote it."""
+
+    wamid: str  # of the deletion itself
+    original: str
+    at: datetime | None
+
+
+@dataclass(frozen=True)
+class Renumbered:
+    """One and the same person now has another number, another id, or both."""
+
+    wamid: str
+    phone_number_id: str
+    old: ContactRef
+    new: ContactRef
+    at: datetime | None
+
+
+@dataclass(frozen=True)
+class IdentityChanged:
+    """The contact's security code changed: a new phone, or somebody else with their number."""
+
+    wamid: str
+    phone_number_id: str
+    contact: ContactRef
+    at: datetime | None
+
+
+@dataclass(frozen=True)
+class Preferred:
+    """A contact stopped marketing messages, or wants them again. Replies stay allowed."""
+
+    phone_number_id: str
+    contact: ContactRef
+    marketing: bool
+    at: datetime | None
 
 
 @dataclass(frozen=True)
@@ -41,7 +120,25 @@ class Reported:
     at: datetime
     callback: str = ""  # our own id, which travelled with the message
     error: str = ""
+    code: int = 0  # Meta's, of the error
     pricing: dict[str, Any] | None = field(default=None, compare=False)
+
+
+@dataclass(frozen=True)
+class TemplatesChanged:
+    """A template was approved, refused, paused or changed: our list is out of date."""
+
+    name: str
+    language: str
+    what: str  # APPROVED, REJECTED, PAUSED …
+
+
+@dataclass(frozen=True)
+class Warned:
+    """Meta tells of the account or a number: somebody must look. The words are for them."""
+
+    kind: str  # the field it came in
+    words: str
 
 
 @dataclass(frozen=True)
@@ -53,4 +150,16 @@ class Unsupported:
     unreadable: bool = False
 
 
-Update = Received | Reported | Unsupported
+Update = (
+    Received
+    | Echoed
+    | Edited
+    | Deleted
+    | Renumbered
+    | IdentityChanged
+    | Preferred
+    | Reported
+    | TemplatesChanged
+    | Warned
+    | Unsupported
+)
