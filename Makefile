@@ -1,6 +1,6 @@
 # The daily verbs. `make` alone prints them.
 .DEFAULT_GOAL := help
-.PHONY: help setup up serve test check fmt migrate train lock
+.PHONY: help setup up serve simulator test chaos check fmt migrate train lock
 PYTHON_ANY := $(shell command -v python3 || command -v python)
 VENV := .venv/bin/python
 
@@ -17,9 +17,16 @@ up: setup ## everything on this machine: bot, desk, and a WhatsApp phone in the 
 serve: setup ## the same for real: no simulator, the Cloud API the environment names
 	@$(VENV) -m bot serve
 
+simulator: setup ## a WhatsApp Cloud API alone, for any bot: make simulator WEBHOOK=http://... PORT=9000
+	@$(VENV) -m connectors.whatsapp.simulator $(if $(WEBHOOK),--webhook "$(WEBHOOK)") $(if $(PORT),--port "$(PORT)") \
+		$(if $(SECRET),--secret "$(SECRET)") $(if $(TOKEN),--token "$(TOKEN)") $(if $(STATE),--state "$(STATE)")
+
 test: setup ## every test, its own set-up included
 	@$(VENV) tests/setup.py
 	@$(VENV) -m pytest
+
+chaos: setup ## the fault run: everything goes wrong at once, and both ends' books are compared (tests/chaos/README.md)
+	@$(VENV) -m tests.chaos
 
 check: setup ## what must hold before a commit: style, types, house rules
 	@$(VENV) -m ruff check .

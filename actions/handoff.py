@@ -19,6 +19,11 @@ KINDS = {  # what Meta calls it, and what people do
     "document": "documents",
     "sticker": "stickers",
     "contacts": "contact cards",
+    "order": "orders from the catalogue",
+    "answers": "forms",
+    "media_too_large": "files as large as that",
+    "unsupported": "this kind of message",
+    "interactive": "this kind of message",
 }
 
 

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from bot.vocabulary import MOVES, Holder, Move
+from bot.vocabulary import MOVES, Holder, Move, Reason
 
 WINDOW = timedelta(hours=24)
 WINDOW_MARGIN = timedelta(minutes=5)  # Meta's clock is not ours
+BURST_MAX = timedelta(seconds=1.5)  # however the burst goes on, the first message waits no longer than this
+TYPING_SPEED = 12.0  # characters a second: faster than anybody types on a phone
+TYPED_FREELY = 20  # characters somebody may have typed beforehand, or pasted
+NOT_INVITED = {Reason.FLOOD, Reason.MACHINE}  # here the bot would only feed what it was taken out of
 
 
 def may_bot_speak(holder: Holder, epoch: int, muted_at: int) -> bool:
@@ -19,9 +26,45 @@ def may_bot_speak(holder: Holder, epoch: int, muted_at: int) -> bool:
     return holder is not Holder.AGENT and epoch >= muted_at
 
 
-def does_bot_hear(holder: Holder, invited: bool) -> bool:
+def does_bot_hear(holder: Holder, invited: bool, reason: Reason | None = None) -> bool:
     """Say whether a waiting message is the bot's to answer; in the queue only while the bot is invited."""
-    return holder is Holder.BOT or (holder is Holder.QUEUE and invited)
+    return holder is Holder.BOT or (holder is Holder.QUEUE and invited and reason not in NOT_INVITED)
+
+
+def burst_ends(arrivals: Sequence[datetime], quiet: timedelta) -> datetime:
+    """Return when what arrived so far is answered: once it was quiet for a moment, and never much later."""
+    return min(max(arrivals) + quiet, min(arrivals) + BURST_MAX)
+
+
+@dataclass(frozen=True)
+class Exchange:
+    """What a contact wrote, and how long after our last message."""
+
+    text: str
+    after_ours: timedelta | None  # None: we had said nothing since their last
+
+
+def is_a_machine(written: Sequence[Exchange]) -> bool:
+    """Say whether the last three messages, each an answer to one of ours, come from another bot.
+
+    They do if all say the same, or if the last two are longer than anybody could have typed in the time.
+    """
+    last = written[-3:]
+    if len(last) < 3 or any(exchange.after_ours is None for exchange in last[1:]):
+        return False
+    if len({_alike(exchange.text) for exchange in last}) == 1 and len(last[0].text) >= TYPED_FREELY:
+        return True
+    return all(_is_too_fast(exchange) for exchange in last[1:])
+
+
+def _is_too_fast(exchange: Exchange) -> bool:
+    seconds = exchange.after_ours.total_seconds() if exchange.after_ours is not None else 0.0
+    return len(exchange.text) > TYPED_FREELY + TYPING_SPEED * max(seconds, 0.0)
+
+
+def _alike(text: str) -> str:
+    """Two texts that differ in a number, a date or a blank are the same sentence of a machine's."""
+    return re.sub(r"[\d\W_]+", " ", text).casefold().strip()
 
 
 def after(move: Move, holder: Holder) -> Holder | None:

@@ -131,8 +131,16 @@ def environment(settings: Settings) -> dict[str, str]:
         "WHATSAPP_VERIFY_TOKEN": settings.whatsapp_verify_token,
         "ALERT_WEBHOOK_URL": settings.alert_webhook_url,
         "BACKOFFICE_URL": settings.backoffice_url,
-        "BATON_DEMO_SHOP": "yes" if settings.demo_shop else "no",
-        "BATON_BOT_INVITED": "yes" if settings.bot_invited else "no",
+        "BATON_DEMO_SHOP": _yes(settings.demo_shop),
+        "BATON_BOT_INVITED": _yes(settings.bot_invited),
+        "BATON_PAUSE_S": f"{settings.pause_s:g}",
+        "BATON_ANSWERS_IN_10_MINUTES": str(settings.answers_in_10_minutes),
+        "BATON_ANSWERS_IN_A_DAY": str(settings.answers_in_a_day),
+        "BATON_NOTICE_MACHINES": _yes(settings.notice_machines),
+        "BATON_SHOW_TYPING": _yes(settings.show_typing),
+        "BATON_PHONE_QUIET_MIN": f"{settings.phone_quiet_min:g}",
+        "WHATSAPP_MESSAGES_PER_SECOND": f"{settings.messages_per_second:g}",
+        "BATON_KEEP_DELIVERIES_DAYS": str(settings.keep_deliveries_days),
         "BATON_HOST": settings.host,
         "BATON_HOME": str(settings.home),
         "RASA_PORT": str(settings.rasa_port),
@@ -141,6 +149,10 @@ def environment(settings: Settings) -> dict[str, str]:
         "SIMULATOR_PORT": str(settings.simulator_port),
         "SANIC_HOST": "127.0.0.1",  # the action server has no authentication: never anywhere else
     }
+
+
+def _yes(value: bool) -> str:
+    return "yes" if value else "no"
 
 
 class _Kept:

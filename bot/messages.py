@@ -1,11 +1,13 @@
 """What can be said, as values that refuse what WhatsApp would refuse.
 
 The lengths are WhatsApp's (docs: messages/*, November 2026). They live here, on the ground floor, because the
-content tools must refuse what the sender could never send.
+content tools must refuse what the sender could never send. Whether Meta counts characters or UTF-16 units is not
+documented, so what only we say is measured in the longer of the two; what is also heard is checked by `sendable`.
 """
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
@@ -28,6 +30,9 @@ CARDS_MAX = 5  # Meta's documentation says 257, its schema 5
 EMOJI_MAX = 32
 FLOW_BUTTON_MAX = 20  # 30 says Meta, 20 without emoji say its clients
 FLOW_VERSION = "3"
+BLANK_MAX = 1024
+TEMPLATE_BUTTONS_MAX = 10
+GAP = re.compile(r"\{\{\s*(\w+)\s*\}\}")  # in a template's text
 TEMPLATE_NAME = re.compile(r"[a-z0-9_]{1,512}")
 LANGUAGE = re.compile(r"[a-z]{2,3}(_[A-Za-z]{2,4})?")
 CAPTIONED = {"image", "video", "document"}
@@ -43,6 +48,11 @@ MEDIA_MAX_BYTES = {  # what WhatsApp carries of each kind
 def can_be_kept(text: str) -> bool:
     """Say whether every database can hold it: NUL and lone surrogates are in nobody's alphabet."""
     return "\x00" not in text and not any("\ud800" <= sign <= "\udfff" for sign in text)
+
+
+def length(text: str) -> int:
+    """Return how long WhatsApp may say it is: most emoji count twice."""
+    return len(text.encode("utf-16-le", "surrogatepass")) // 2
 
 
 def require(fits: bool, otherwise: str) -> None:
@@ -72,18 +82,24 @@ class Reply:
     description: str = ""
 
     def __post_init__(self) -> None:
-        require(0 < len(self.id) <= ID_MAX, f"(the id {self.id!r} has 1 to {ID_MAX} characters)")
+        require(0 < length(self.id) <= ID_MAX, f"(the id {self.id!r} has 1 to {ID_MAX} characters)")
+        require(self.id == self.id.strip(), f"(the id {self.id!r} begins or ends with a blank)")
         require(bool(self.title.strip()), "(a reply needs a title)")
+        require(can_be_kept(self.id + self.title + self.description), "(it holds a character that can't be kept)")
         require(
-            len(self.title) <= ROW_TITLE_MAX,
+            length(self.title) <= ROW_TITLE_MAX,
             f"(the choice {self.title!r} is longer than {ROW_TITLE_MAX} characters)",
         )
-        require(len(self.description) <= ROW_DESCRIPTION_MAX, f"(the line under {self.title!r} is too long)")
+        require(
+            length(self.description) <= ROW_DESCRIPTION_MAX,
+            f"(the line under {self.title!r} is longer than {ROW_DESCRIPTION_MAX} characters)",
+        )
 
 
 def _require_choices(text: str, replies: tuple[Reply, ...], most: int) -> None:
     require(bool(text.strip()), "(choices need a text above them)")
-    require(len(text) <= BODY_MAX, f"(a text above choices has at most {BODY_MAX} characters)")
+    require(can_be_kept(text), "(it holds a character that can't be kept)")
+    require(length(text) <= BODY_MAX, f"(a text above choices has at most {BODY_MAX} characters)")
     require(1 <= len(replies) <= most, f"(there are one to {most} choices here)")
     require(len({reply.id for reply in replies}) == len(replies), "(two choices have the same id)")
     require(len({reply.title for reply in replies}) == len(replies), "(two choices have the same title)")
@@ -109,6 +125,9 @@ class Media:
         sources = [source for source in (self.link, self.media_id, self.file) if source]
         require(len(sources) == 1, "(media come by link, by id or by file, one of the three)")
         require(not self.link or is_web_address(self.link), "(a link begins with https:// or http://)")
+        require(
+            self.file not in {".", ".."} and not set(self.file) & set("/\\"), "(a file is named without its folder)"
+        )
         require(len(self.caption) <= BODY_MAX, f"(a caption has at most {BODY_MAX} characters)")
         require(not self.caption or self.kind in CAPTIONED, f"(there is no caption under {self.kind})")
 
@@ -124,14 +143,23 @@ def is_web_address(link: str) -> bool:
 
 
 def _require_frame(header: str, footer: str) -> None:
-    require(len(header) <= HEADER_MAX, f"(a header has at most {HEADER_MAX} characters)")
-    require(len(footer) <= FOOTER_MAX, f"(a footer has at most {FOOTER_MAX} characters)")
+    require(can_be_kept(header + footer), "(it holds a character that can't be kept)")
+    require(not header or bool(header.strip()), "(a header needs words)")
+    require(not footer or bool(footer.strip()), "(a footer needs words)")
+    require(length(header) <= HEADER_MAX, f"(a header has at most {HEADER_MAX} characters)")
+    require(length(footer) <= FOOTER_MAX, f"(a footer has at most {FOOTER_MAX} characters)")
 
 
 def _require_body(text: str) -> None:
     require(bool(text.strip()), "(it needs a text)")
     require(can_be_kept(text), "(it holds a character that can't be kept)")
-    require(len(text) <= BODY_MAX, f"(its text has at most {BODY_MAX} characters)")
+    require(length(text) <= BODY_MAX, f"(its text has at most {BODY_MAX} characters)")
+
+
+def _require_button(words: str, most: int) -> None:
+    require(bool(words.strip()), "(a button needs words)")
+    require(can_be_kept(words), "(it holds a character that can't be kept)")
+    require(length(words) <= most, f"(the button {words!r} is longer than {most} characters)")
 
 
 def _require_picture(picture: Media | None, header: str) -> None:
@@ -157,10 +185,8 @@ class Buttons:
         _require_frame(self.header, self.footer)
         _require_picture(self.picture, self.header)
         for reply in self.replies:
-            require(
-                len(reply.title) <= BUTTON_TITLE_MAX,
-                f"(the button {reply.title!r} is longer than {BUTTON_TITLE_MAX} characters)",
-            )
+            _require_button(reply.title, BUTTON_TITLE_MAX)
+            require(not reply.description, f"(there is no line under the button {reply.title!r}; a list has one)")
 
 
 @dataclass(frozen=True)
@@ -176,10 +202,7 @@ class Menu:
     def __post_init__(self) -> None:
         _require_choices(self.text, self.replies, ROWS_MAX)
         _require_frame(self.header, self.footer)
-        require(
-            0 < len(self.button) <= BUTTON_TITLE_MAX,
-            f"(the list's button has 1 to {BUTTON_TITLE_MAX} characters)",
-        )
+        _require_button(self.button, BUTTON_TITLE_MAX)
 
 
 @dataclass(frozen=True)
@@ -197,7 +220,7 @@ class Link:
         _require_body(self.text)
         _require_frame(self.header, self.footer)
         _require_picture(self.picture, self.header)
-        require(0 < len(self.title) <= BUTTON_TITLE_MAX, f"(the button has 1 to {BUTTON_TITLE_MAX} characters)")
+        _require_button(self.title, BUTTON_TITLE_MAX)
         require(is_web_address(self.url), "(a link begins with https:// or http://)")
 
 
@@ -238,8 +261,9 @@ class Flow:
     def __post_init__(self) -> None:
         _require_body(self.text)
         _require_frame(self.header, self.footer)
-        require(0 < len(self.button) <= FLOW_BUTTON_MAX, f"(the button has 1 to {FLOW_BUTTON_MAX} characters)")
+        _require_button(self.button, FLOW_BUTTON_MAX)
         require(bool(self.flow_id.strip()), "(which form? it has an id in Meta's console)")
+        require(bool(self.token.strip()), "(a form needs a token, to know its answers by)")
         require(bool(self.screen) or not self.values, "(values need a screen to be shown on)")
 
 
@@ -252,6 +276,8 @@ class Blank:
 
     def __post_init__(self) -> None:
         require(bool(self.text.strip()), "(a template's gap can't stay empty)")
+        require(can_be_kept(self.text), "(it holds a character that can't be kept)")
+        require(length(self.text) <= BLANK_MAX, f"(a template's gap takes at most {BLANK_MAX} characters)")
         require(not re.search(r"[\n\t]| {5}", self.text), "(no line breaks, tabs or five blanks in a template's gap)")
 
 
@@ -264,18 +290,62 @@ class Template:
     blanks: tuple[Blank, ...] = ()
     header: Blank | None = None
     picture: Media | None = None  # in its header
-    payloads: tuple[str, ...] = ()  # what its quick-reply buttons send back, in order
-    url_endings: tuple[str, ...] = ()  # of its link buttons, in order, behind the quick replies
+    payloads: tuple[str, ...] = ()  # what its quick-reply buttons send back, in order; "" leaves one as approved
+    url_endings: tuple[str, ...] = ()  # of its link buttons, in order, behind the quick replies; "" is a fixed link
     text: str = ""  # how it reads, for the desk
 
     def __post_init__(self) -> None:
         require(bool(TEMPLATE_NAME.fullmatch(self.name)), f"({self.name!r} is no template's name)")
         require(bool(LANGUAGE.fullmatch(self.language)), f"({self.language!r} is no language code)")
         require(self.header is None or self.picture is None, "(a header is a text or a picture, not both)")
+        _require_picture(self.picture, "")
         require(len({blank.name != "" for blank in self.blanks}) <= 1, "(either all gaps have names, or none)")
-        require(
-            all(0 < len(payload) <= ID_MAX for payload in self.payloads), f"(payloads have 1 to {ID_MAX} characters)"
-        )
+        buttons = (*self.payloads, *self.url_endings)
+        require(len(buttons) <= TEMPLATE_BUTTONS_MAX, f"(a template has at most {TEMPLATE_BUTTONS_MAX} buttons)")
+        require(all(length(payload) <= ID_MAX for payload in self.payloads), f"(payloads have at most {ID_MAX} signs)")
+        require(all(length(end) <= URL_MAX for end in self.url_endings), "(the end of a link is too long)")
+        require(can_be_kept("".join((self.text, *buttons))), "(it holds a character that can't be kept)")
+
+
+@dataclass(frozen=True)
+class MessageTemplate:
+    """A template as the account has it: approved or not, with its gaps still open."""
+
+    name: str
+    language: str
+    category: str  # MARKETING, UTILITY, AUTHENTICATION
+    status: str  # APPROVED, PENDING, REJECTED, PAUSED, DISABLED …
+    components: tuple[dict[str, Any], ...] = ()  # as Meta tells them
+    id: str = ""
+
+    @property
+    def approved(self) -> bool:
+        """Say whether it may be sent."""
+        return self.status == "APPROVED"
+
+    @property
+    def body(self) -> str:
+        """Its text, with `{{1}}` or `{{first_name}}` where something is missing."""
+        return str(self.part("BODY").get("text") or "")
+
+    @property
+    def gaps(self) -> tuple[str, ...]:
+        """What its text has to be given, in order: numbers, or names."""
+        return tuple(dict.fromkeys(GAP.findall(self.body)))
+
+    def part(self, type_: str) -> dict[str, Any]:
+        """Return its HEADER, BODY, FOOTER or BUTTONS as Meta tells it; empty if it has none."""
+        return next((part for part in self.components if str(part.get("type")).upper() == type_), {})
+
+    def filled(self, *words: str, header: Blank | None = None, picture: Media | None = None) -> Template:
+        """Return it ready to be sent, its gaps filled in their order."""
+        require(len(words) == len(self.gaps), f"({self.name} has {len(self.gaps)} gaps, not {len(words)})")
+        blanks = [Blank(word, "" if gap.isdigit() else gap) for gap, word in zip(self.gaps, words, strict=True)]
+        if all(blank.name == "" for blank in blanks):  # by number, not by where they stand
+            blanks = [blank for _, blank in sorted(zip(map(int, self.gaps), blanks, strict=True), key=lambda it: it[0])]
+        said = dict(zip(self.gaps, words, strict=True))
+        text = GAP.sub(lambda gap: said[gap.group(1)], self.body)
+        return Template(self.name, self.language, tuple(blanks), header, picture, text=text)
 
 
 @dataclass(frozen=True)
@@ -313,6 +383,7 @@ class Reaction:
     def __post_init__(self) -> None:
         require(bool(self.wamid), "(a reaction needs a message to stand under)")
         require(len(self.emoji) <= EMOJI_MAX, "(that is more than one emoji)")
+        require(can_be_kept(self.emoji), "(it holds a character that can't be kept)")
 
     @property
     def text(self) -> str:
@@ -431,6 +502,23 @@ INSIDE: dict[str, type[Any]] = {  # the values inside values, by the name of the
     "cards": Card,
     "items": Item,
 }
+
+
+def sendable(content: Outbound) -> Outbound:
+    """Return what can also be heard, once it is sure that WhatsApp would take it from us; else raise TooLong."""
+    match content:
+        case Text():
+            require(length(content.text) <= TEXT_MAX, f"(a text has at most {TEXT_MAX} characters)")
+        case Media():
+            require(length(content.caption) <= BODY_MAX, f"(a caption has at most {BODY_MAX} characters)")
+        case Place():
+            right = math.isfinite(content.latitude) and math.isfinite(content.longitude)
+            require(right and abs(content.latitude) <= 90, "(a latitude is between -90 and 90)")
+            require(abs(content.longitude) <= 180, "(a longitude is between -180 and 180)")
+        case Cards():
+            require(1 <= len(content.cards) <= CARDS_MAX, f"(there are one to {CARDS_MAX} contact cards)")
+            require(all(card.name.strip() for card in content.cards), "(a contact card needs a name)")
+    return content
 
 
 def type_of(content: Content) -> str:

@@ -39,12 +39,25 @@ class Settings:
     backoffice_url: str = ""
     demo_shop: bool = False  # set by `make up` only
     bot_invited: bool = True  # may the bot help while a contact waits in the queue
+    pause_s: float = 0.8  # how long a contact must pause before the bot answers: a burst is one question
+    answers_in_10_minutes: int = 20  # of the bot to one contact; then a person looks
+    answers_in_a_day: int = 100
+    notice_machines: bool = True  # stop answering another bot
+    show_typing: bool = True  # blue ticks and "typing…" when a turn begins
+    phone_quiet_min: float = 30  # how long after an answer from the phone the bot stays silent
+    messages_per_second: float = 80  # what one of our numbers may send; Meta's default
+    keep_deliveries_days: int = 30  # how long Meta's bodies are kept once they are dealt with
     host: str = "127.0.0.1"
     rasa_port: int = 5005
     actions_port: int = 5055
     desk_port: int = 8000
     simulator_port: int = 9000
     home: Path = HOME
+
+    @property
+    def media(self) -> Path:
+        """The folder for files contacts send and agents attach; nobody serves it but the desk, to who is signed in."""
+        return self.home / "media"
 
     @property
     def loopback(self) -> str:
@@ -57,33 +70,8 @@ class Settings:
     @classmethod
     def from_env(cls, env: Mapping[str, str] | None = None, dotenv: Path = ROOT / ".env") -> Settings:
         """Read the environment, which beats `.env`; refuse what can't be used, naming it and the cure."""
-        written = {key: value for key, value in dotenv_values(dotenv).items() if value is not None}
-        said = {**written, **(os.environ if env is None else env)}
-
-        def text(name: str, default: str = "") -> str:
-            return said.get(name, "").strip() or default
-
-        def many(name: str) -> tuple[str, ...]:
-            return tuple(part.strip() for part in text(name).split(",") if part.strip())
-
-        def port(name: str, default: int) -> int:
-            words = text(name, str(default))
-            if not words.isdigit() or not 0 < int(words) < 65536:
-                raise BadSettings(f"{name} is {words!r}; it must be a port from 1 to 65535")
-            return int(words)
-
-        def yes(name: str, default: bool) -> bool:
-            words = text(name, "yes" if default else "no").lower()
-            if words not in {"yes", "no", "true", "false", "1", "0"}:
-                raise BadSettings(f"{name} is {words!r}; it must be yes or no")
-            return words in {"yes", "true", "1"}
-
-        def url(name: str, default: str) -> str:
-            words = text(name, default).rstrip("/")
-            if words and not words.startswith(("http://", "https://")):
-                raise BadSettings(f"{name} is {words!r}; it must begin with http:// or https://")
-            return words
-
+        said = _Said({**_written(dotenv), **(os.environ if env is None else env)})
+        text, many, port, yes, number, url = said.text, said.many, said.port, said.yes, said.number, said.url
         home = Path(text("BATON_HOME", str(HOME))).resolve()
         return cls(
             database_url=_database_url(text("DATABASE_URL", f"sqlite:///{home / 'baton.db'}")),
@@ -98,6 +86,14 @@ class Settings:
             backoffice_url=url("BACKOFFICE_URL", ""),
             demo_shop=yes("BATON_DEMO_SHOP", False),
             bot_invited=yes("BATON_BOT_INVITED", True),
+            pause_s=number("BATON_PAUSE_S", cls.pause_s, 0, 1.5),
+            answers_in_10_minutes=int(number("BATON_ANSWERS_IN_10_MINUTES", cls.answers_in_10_minutes, 1, 10_000)),
+            answers_in_a_day=int(number("BATON_ANSWERS_IN_A_DAY", cls.answers_in_a_day, 1, 100_000)),
+            notice_machines=yes("BATON_NOTICE_MACHINES", True),
+            show_typing=yes("BATON_SHOW_TYPING", True),
+            phone_quiet_min=number("BATON_PHONE_QUIET_MIN", cls.phone_quiet_min, 0.01, 24 * 60),
+            messages_per_second=number("WHATSAPP_MESSAGES_PER_SECOND", cls.messages_per_second, 1, 1000),
+            keep_deliveries_days=int(number("BATON_KEEP_DELIVERIES_DAYS", cls.keep_deliveries_days, 7, 3650)),
             host=text("BATON_HOST", cls.host),
             rasa_port=port("RASA_PORT", cls.rasa_port),
             actions_port=port("ACTIONS_PORT", cls.actions_port),
@@ -115,6 +111,51 @@ class Settings:
             "WHATSAPP_VERIFY_TOKEN": self.whatsapp_verify_token,
         }
         return {name: what for name, what in NEEDED_TO_SERVE.items() if not have[name]}
+
+
+def _written(dotenv: Path) -> dict[str, str]:
+    return {key: value for key, value in dotenv_values(dotenv).items() if value is not None}
+
+
+@dataclass(frozen=True)
+class _Said:
+    """The environment, read as this or that; each refuses with the name and the cure."""
+
+    env: Mapping[str, str]
+
+    def text(self, name: str, default: str = "") -> str:
+        return self.env.get(name, "").strip() or default
+
+    def many(self, name: str) -> tuple[str, ...]:
+        return tuple(part.strip() for part in self.text(name).split(",") if part.strip())
+
+    def port(self, name: str, default: int) -> int:
+        words = self.text(name, str(default))
+        if not words.isdigit() or not 0 < int(words) < 65536:
+            raise BadSettings(f"{name} is {words!r}; it must be a port from 1 to 65535")
+        return int(words)
+
+    def yes(self, name: str, default: bool) -> bool:
+        words = self.text(name, "yes" if default else "no").lower()
+        if words not in {"yes", "no", "true", "false", "1", "0"}:
+            raise BadSettings(f"{name} is {words!r}; it must be yes or no")
+        return words in {"yes", "true", "1"}
+
+    def number(self, name: str, default: float, least: float, most: float) -> float:
+        words = self.text(name, f"{default:g}")
+        try:
+            found = float(words)
+        except ValueError:
+            found = float("nan")
+        if not least <= found <= most:
+            raise BadSettings(f"{name} is {words!r}; it must be a number from {least:g} to {most:g}")
+        return found
+
+    def url(self, name: str, default: str) -> str:
+        words = self.text(name, default).rstrip("/")
+        if words and not words.startswith(("http://", "https://")):
+            raise BadSettings(f"{name} is {words!r}; it must begin with http:// or https://")
+        return words
 
 
 def _database_url(words: str) -> str:

@@ -59,6 +59,7 @@ class Echoed:
     reply_to: str | None = None
     media_url: str = ""
     media_sha256: str = ""
+    standby: bool = False  # it was Meta's own Business Agent that answered: nobody took over
 
 
 @dataclass(frozen=True)

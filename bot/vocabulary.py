@@ -26,6 +26,7 @@ MOVES: dict[tuple[Move, Holder], Holder] = {
     (Move.HAND_OFF, Holder.BOT): Holder.QUEUE,
     (Move.TAKE, Holder.QUEUE): Holder.AGENT,
     (Move.TAKE, Holder.BOT): Holder.AGENT,  # a person steps in unasked
+    (Move.TAKE, Holder.AGENT): Holder.AGENT,  # the desk takes over from the phone
     (Move.REQUEUE, Holder.AGENT): Holder.QUEUE,
     (Move.GIVE_BACK, Holder.AGENT): Holder.BOT,
     (Move.GIVE_BACK, Holder.QUEUE): Holder.BOT,  # the contact changed their mind, or the desk closed
@@ -81,6 +82,24 @@ class UpdateState(str, Enum):
     FAILED = "failed"  # signed, yet unreadable; somebody must look
 
 
+class FileState(str, Enum):
+    """How far a file a contact sent has come to us."""
+
+    WAITING = "waiting"
+    FETCHED = "fetched"
+    GONE = "gone"  # it could not be fetched while Meta still had it
+    REFUSED = "refused"  # too large, or not what it said it was
+
+
+class Errand(str, Enum):
+    """What Meta is asked for beside messages."""
+
+    SEEN = "seen"  # blue ticks, and "typing…"
+    BLOCK = "block"
+    UNBLOCK = "unblock"
+    TEMPLATES = "templates"  # read the list of approved ones
+
+
 class Change(str, Enum):
     """What is new about a conversation."""
 
@@ -100,6 +119,10 @@ class Reason(str, Enum):
     LOST = "lost"
     UNREADABLE = "unreadable"  # a photo, a voice note: the bot can't read it, a person can
     STEPPED_IN = "stepped_in"  # nobody asked; an agent took it from the bot
+    PHONE = "phone"  # somebody at the business answered from the WhatsApp Business app
+    UNDELIVERED = "undelivered"  # the bot's answer could not be sent
+    FLOOD = "flood"  # more messages than a person writes
+    MACHINE = "machine"  # another bot answers ours
 
 
 class Role(str, Enum):

@@ -23,6 +23,10 @@ REASONS: dict[Reason, str] = {
     Reason.LOST: "The bot broke off twice",
     Reason.UNREADABLE: "Sent something the bot can't read",
     Reason.STEPPED_IN: "An agent stepped in",
+    Reason.PHONE: "Answered from the phone",
+    Reason.UNDELIVERED: "The bot's answer could not be delivered",
+    Reason.FLOOD: "Wrote more than a person does",
+    Reason.MACHINE: "Looks like another bot",
 }
 
 UNANSWERED = "Waits for your answer"

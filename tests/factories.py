@@ -5,9 +5,9 @@ from __future__ import annotations
 import itertools
 from datetime import datetime, timedelta, timezone
 
-from bot.ledger import handoffs, inbox
-from bot.ledger.inbox import Turn
+from bot.ledger import handoffs, inbox, turns
 from bot.ledger.transaction import Ledger
+from bot.ledger.turns import Manners, Turn
 from bot.messages import Inbound, Text
 from bot.updates import ContactRef, Received, Reported
 from bot.vocabulary import Reason, Status, TurnState
@@ -18,6 +18,8 @@ MIA = ContactRef(phone="447700900101", bsuid="GB.447700900101", name="Mia Turner
 SAM = ContactRef(phone="447700900102", bsuid=None, name="Sam Okafor")
 EXCUSE = Text("Something went wrong; please say it once more.")
 PASSING_ON = Text("I'm passing you to a person.")
+ENOUGH = Text("That's a lot at once; a person will look.")
+MANNERS = Manners(EXCUSE, PASSING_ON, ENOUGH, notices_machines=False, answers_in_10_minutes=1000)
 _counter = itertools.count(1)
 
 
@@ -42,25 +44,30 @@ def heard(ledger: Ledger, *updates: Received | Reported, now: datetime = NOW) ->
 
 
 def begun(
-    ledger: Ledger, conversation_id: int, *, owner: str = "a", now: datetime = NOW, invited: bool = True
+    ledger: Ledger,
+    conversation_id: int,
+    *,
+    owner: str = "a",
+    now: datetime = NOW,
+    manners: Manners = MANNERS,
 ) -> Turn | None:
     with ledger.writing() as tx:
-        return inbox.begin_turn(tx, conversation_id, owner=owner, invited=invited, passing_on=PASSING_ON, now=now)
+        found = turns.begin_turn(tx, conversation_id, owner=owner, manners=manners, now=now)
+    return found if isinstance(found, Turn) else None
 
 
 def ended(
     ledger: Ledger, turn: Turn, *words: str, owner: str = "a", now: datetime = NOW, silent: bool = False
 ) -> TurnState:
     with ledger.writing() as tx:
-        return inbox.end_turn(
+        return turns.end_turn(
             tx,
             turn,
             owner=owner,
             said=[Text(word) for word in words],
             understood=None,
             may_be_silent=silent,
-            excuse=EXCUSE,
-            passing_on=PASSING_ON,
+            manners=MANNERS,
             now=now,
         )
 
@@ -79,7 +86,7 @@ def handed_off(ledger: Ledger, turn: Turn, *, words: str = "A person will be wit
             tx,
             turn.key,
             reason=Reason.ASKED,
-            wish=turn.heard.content.text,
+            wish=turn.words,
             slots={},
             words=Text(words),
             turn_id=turn.id,

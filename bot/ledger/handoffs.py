@@ -12,13 +12,15 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from bot.conversation import after
+from bot.conversation import NOT_INVITED, after
 from bot.errors import AlreadyTaken, NotAllowed, NotYours, UnknownConversation
 from bot.ledger import changes, outbox
 from bot.ledger.tables import WAITING, conversations, handoffs, messages, turns
 from bot.ledger.transaction import Transaction
 from bot.messages import Outbound, can_be_kept
 from bot.vocabulary import Author, Change, Holder, Move, Reason
+
+THE_PHONE = "the phone"  # who holds what somebody at the business answers from the WhatsApp Business app
 
 
 @dataclass(frozen=True)
@@ -55,6 +57,8 @@ def hand_off(
     merged = row.holder is Holder.QUEUE
     if merged:
         handoff_id = int(tx.execute(sa.select(handoffs.c.id).where(_open(row.id))).scalar_one())
+        if reason in NOT_INVITED:  # the bot has helped while they waited; no more of that
+            tx.execute(sa.update(handoffs).where(handoffs.c.id == handoff_id).values(reason=reason))
     else:
         _move(tx, row, Move.HAND_OFF, now)
         handoff_id = _open_handoff(tx, row.id, reason=reason, wish=wish, slots=slots, now=now, turn_id=turn_id)
@@ -66,18 +70,87 @@ def hand_off(
 def take(tx: Transaction, key: str, *, agent_id: int, agent_name: str, now: datetime) -> bool:
     """Give the conversation to this agent; say whether that changed anything. A lost race is AlreadyTaken."""
     row = _locked(tx, key)
-    if row.holder is Holder.AGENT:
+    if row.holder is Holder.AGENT and row.agent_id is not None:
         if row.agent_id == agent_id:
             return False
         raise AlreadyTaken(f"({row.agent_name} has it)", holder_name=row.agent_name)
+    _take(tx, row, agent_id=agent_id, agent_name=agent_name, reason=Reason.STEPPED_IN, now=now)
+    return True
+
+
+def take_by_phone(tx: Transaction, row: Any, *, until: datetime, now: datetime) -> None:
+    """Somebody answered from the WhatsApp Business app: that is a take, for as long as they are at it.
+
+    An agent at the desk who has the conversation keeps it. `row` is the conversation's, locked.
+    """
+    if row.holder is not Holder.AGENT:
+        _take(tx, row, agent_id=None, agent_name=THE_PHONE, reason=Reason.PHONE, now=now)
+    elif row.agent_id is not None:
+        return
+    later = until if row.phone_until is None else max(until, row.phone_until)
+    tx.execute(sa.update(conversations).where(conversations.c.id == row.id).values(phone_until=later))
+
+
+def give_back_from_phone(tx: Transaction, now: datetime) -> int:
+    """Give back to the bot what was answered from the phone and has been quiet since; return how many."""
+    rested = (
+        (conversations.c.holder == Holder.AGENT)
+        & conversations.c.agent_id.is_(None)
+        & (conversations.c.phone_until <= now)
+    )
+    count = 0
+    for conversation_id in tx.execute(sa.select(conversations.c.id).where(rested).limit(100)).scalars().all():
+        row = outbox.lock_conversation(tx, conversation_id, skip_locked=True)
+        if row is None or row.holder is not Holder.AGENT or row.agent_id is not None or row.phone_until > now:
+            continue
+        _move(tx, row, Move.GIVE_BACK, now, agent_name="", phone_until=None)
+        tx.execute(sa.update(handoffs).where(_open(row.id)).values(closed_at=now))
+        count += 1
+    return count
+
+
+def hand_off_undelivered(tx: Transaction, now: datetime) -> int:
+    """What the bot said and could not be delivered is a person's matter; return how many conversations that made."""
+    count = 0
+    which = sa.select(conversations.c.id).where(conversations.c.undelivered_id.is_not(None)).limit(100)
+    for conversation_id in tx.execute(which).scalars().all():
+        row = outbox.lock_conversation(tx, conversation_id, skip_locked=True)
+        if row is None or row.undelivered_id is None:
+            continue
+        tx.execute(sa.update(conversations).where(conversations.c.id == row.id).values(undelivered_id=None))
+        if row.holder is not Holder.BOT:
+            continue  # a person sees it already
+        failed = tx.execute(sa.select(messages).where(messages.c.id == row.undelivered_id)).one()
+        heard = (messages.c.turn_id == failed.turn_id) & (messages.c.author == Author.CONTACT)
+        wish = tx.execute(sa.select(messages.c.text).where(heard).order_by(messages.c.id)).scalars().all()
+        _move(tx, row, Move.HAND_OFF, now)
+        _open_handoff(
+            tx, row.id, reason=Reason.UNDELIVERED, wish="\n".join(wish), slots={"not_delivered": failed.error},
+            now=now, turn_id=None,
+        )  # fmt: skip
+        count += 1
+    return count
+
+
+def reason_of(tx: Transaction, conversation_id: int, holder: Holder) -> Reason | None:
+    """Return why a conversation waits in the queue; None for any other."""
+    if holder is not Holder.QUEUE:
+        return None
+    found: Reason | None = tx.execute(sa.select(handoffs.c.reason).where(_open(conversation_id))).scalar()
+    return found
+
+
+def _take(tx: Transaction, row: Any, *, agent_id: int | None, agent_name: str, reason: Reason, now: datetime) -> None:
     if row.holder is Holder.BOT:
-        _open_handoff(tx, row.id, reason=Reason.STEPPED_IN, wish="", slots={}, now=now, turn_id=None)
-    _move(tx, row, Move.TAKE, now, agent_id=agent_id, agent_name=agent_name, muted_at=row.epoch + 1)
+        _open_handoff(tx, row.id, reason=reason, wish="", slots={}, now=now, turn_id=None)
+    _move(
+        tx, row, Move.TAKE, now,
+        agent_id=agent_id, agent_name=agent_name, muted_at=row.epoch + 1, phone_until=None,
+    )  # fmt: skip
     # What waited for the bot is the agent's now, for good: it must not be answered after the give back either.
     waits = (messages.c.conversation_id == row.id) & WAITING & messages.c.turn_id.is_(None)
     tx.execute(sa.update(messages).where(waits).values(waiting=False))
     tx.execute(sa.update(handoffs).where(_open(row.id)).values(taken_at=now, taken_by=agent_id))
-    return True
 
 
 def requeue(tx: Transaction, key: str, *, agent_id: int, now: datetime) -> None:

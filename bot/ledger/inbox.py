@@ -1,9 +1,8 @@
-"""What comes in: record it once, then give it its turn. The only writer of deliveries, updates, contacts and turns."""
+"""What comes in: write it down once, with everything it changes. The only writer of deliveries, updates and edits."""
 
 from __future__ import annotations
 
 import logging
-import secrets
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -12,206 +11,326 @@ import sqlalchemy as sa
 from sqlalchemy.exc import DataError, IntegrityError
 
 from bot import messages as says
-from bot.conversation import does_bot_hear, may_bot_speak, window_ends
-from bot.errors import LeaseLost
-from bot.ledger import alarms, changes, handoffs, outbox
+from bot.conversation import window_ends
+from bot.ledger import alarms, changes, contacts, errands, files, handoffs, outbox
 from bot.ledger.outbox import DOOR_SEEN_WITHIN, WEBHOOK
-from bot.ledger.tables import WAITING, contacts, conversations, deliveries, doors, messages, turns, updates
+from bot.ledger.tables import conversations, deliveries, doors, edits, messages, updates
 from bot.ledger.transaction import Transaction
 from bot.ledger.upsert import insert_new
-from bot.updates import ContactRef, Received, Reported, Unsupported, Update
-from bot.vocabulary import Author, Change, Holder, Reason, TurnState, UpdateState
+from bot.updates import (
+    Deleted,
+    Echoed,
+    Edited,
+    IdentityChanged,
+    Preferred,
+    Received,
+    Renumbered,
+    Reported,
+    TemplatesChanged,
+    Unsupported,
+    Update,
+    Warned,
+)
+from bot.vocabulary import Author, Change, Errand, Holder, Status, UpdateState
 
 log = logging.getLogger(__name__)
 
-LEASE = timedelta(seconds=20)  # renewed while the bot thinks; a dead process is noticed this late
-BATCH_LOCK = 0x6261746F6E  # any number nobody else uses on this database
-TRIES = 2  # a turn that dies twice is a person's matter
-
-
-@dataclass(frozen=True)
-class Heard:
-    """One message of a contact that waits for its turn."""
-
-    id: int
-    content: says.Inbound
-    at: datetime
-
-
-@dataclass(frozen=True)
-class Turn:
-    """The bot's handling of one message: what was said, and under which epoch the answer is composed."""
-
-    id: int
-    conversation_id: int
-    key: str
-    epoch: int
-    attempt: int
-    holder: Holder
-    new_contact: bool  # the bot never spoke with them before
-    returned: bool  # a person held the conversation since the bot's last turn
-    heard: Heard
-
-
-@dataclass(frozen=True)
-class Understood:
-    """What the bot made of a message."""
-
-    intent: str
-    confidence: float
-
-
-def record(tx: Transaction, body: bytes, heard: list[Update], now: datetime) -> set[int]:
-    """Write a delivery and every update in it down; return the conversations that now have something waiting."""
-    _one_batch_at_a_time(tx, heard)
-    delivery_id = tx.execute(sa.insert(deliveries).values(received_at=now, body=body)).inserted_primary_key[0]
-    waiting: set[int] = set()
-    # What was said comes before what was reported: conversations are locked before their messages, everywhere.
-    for n, update in sorted(enumerate(heard), key=lambda item: not isinstance(item[1], Received)):
-        try:
-            with tx.begin_nested():
-                written = _write(tx, update, delivery_id, now)
-        except (DataError, IntegrityError, ValueError, OverflowError) as problem:
-            # Whatever this one was, its neighbours are kept; Meta would send the same body again for days otherwise.
-            log.error(
-                "an update could not be written down: %s", type(problem).__name__, extra={"action": "update_failed"}
-            )
-            refused = Unsupported("unwritable", type(problem).__name__, unreadable=True)
-            written = _write(tx, refused, delivery_id, now)
-        if written.waits is not None:
-            waiting.add(written.waits)
-        tx.execute(sa.insert(updates).values(delivery_id=delivery_id, n=n, **written.columns))
-    return waiting
+RECORDING_LOCK = 0x6261746F6E  # any number nobody else uses on this database
+PHONE_QUIET = timedelta(minutes=30)  # after which a conversation somebody answers from the phone is the bot's again
+UNWRITABLE = (DataError, IntegrityError, ValueError, OverflowError, TypeError)
 
 
 @dataclass(frozen=True)
 class _Written:
-    columns: dict[str, Any]  # of the update's row
+    """What became of one update."""
+
+    kind: str
+    state: UpdateState
+    wamid: str | None = None
+    remark: str = ""
     waits: int | None = None  # the conversation in which something waits now
 
+    def columns(self) -> dict[str, Any]:
+        return {
+            "kind": self.kind[:64],
+            "state": self.state,
+            "wamid": self.wamid,
+            "remark": self.remark[:300],
+        }
 
-def _write(tx: Transaction, update: Update, delivery_id: int, now: datetime) -> _Written:
+
+def record(
+    tx: Transaction,
+    body: bytes,
+    heard: list[Update],
+    now: datetime,
+    *,
+    phone_quiet: timedelta = PHONE_QUIET,
+    careful: bool = True,
+) -> set[int]:
+    """Write a delivery and every update in it down; return the conversations that now have something waiting.
+
+    Careful, one update that can't be written harms no other; it costs a savepoint for each. Careless, it raises one of
+    UNWRITABLE, and the caller begins again with care.
+    """
+    _one_recorder_at_a_time(tx)
+    delivery_id = tx.execute(sa.insert(deliveries).values(received_at=now, body=body)).inserted_primary_key[0]
+    waiting: set[int] = set()
+    rows = []
+    # What was said comes before what was reported: conversations are locked before their messages, everywhere.
+    for n, update in sorted(enumerate(heard), key=lambda item: isinstance(item[1], Reported)):
+        write = _write_carefully if careful else _write
+        written = write(tx, update, delivery_id, now, phone_quiet)
+        if written.waits is not None:
+            waiting.add(written.waits)
+        rows.append({"delivery_id": delivery_id, "n": n, **written.columns()})
+    if rows:
+        tx.execute(sa.insert(updates), rows)
+    return waiting
+
+
+def read_again(
+    tx: Transaction, delivery_id: int, heard: list[Update], now: datetime, *, phone_quiet: timedelta = PHONE_QUIET
+) -> set[int]:
+    """Try once more what could not be written down of a delivery; return the conversations that have something waiting.
+
+    What was dealt with before stays as it is; every update is written once.
+    """
+    _one_recorder_at_a_time(tx)
+    tx.execute(sa.update(deliveries).where(deliveries.c.id == delivery_id).values(again=False))
+    failed = (updates.c.delivery_id == delivery_id) & (updates.c.state == UpdateState.FAILED)
+    waiting: set[int] = set()
+    for row in tx.execute(sa.select(updates.c.id, updates.c.n).where(failed).order_by(updates.c.n)).all():
+        if row.n >= len(heard):
+            continue
+        written = _write_carefully(tx, heard[row.n], delivery_id, now, phone_quiet)
+        tx.execute(sa.update(updates).where(updates.c.id == row.id).values(written.columns()))
+        if written.waits is not None:
+            waiting.add(written.waits)
+    return waiting
+
+
+def to_be_read_again(tx: Transaction, limit: int = 20) -> list[tuple[int, bytes]]:
+    """Return the deliveries somebody asked to read again, with their bodies."""
+    asked = sa.select(deliveries.c.id, deliveries.c.body).where(deliveries.c.again).limit(limit)
+    return [(row.id, row.body) for row in tx.execute(asked)]
+
+
+def ask_to_read_again(tx: Transaction, delivery_id: int | None = None) -> int:
+    """Have a delivery, or all that failed, read again by whoever reads deliveries; return how many."""
+    failed = sa.select(updates.c.delivery_id).where(updates.c.state == UpdateState.FAILED)
+    which = deliveries.c.id.in_(failed)
+    if delivery_id is not None:
+        which &= deliveries.c.id == delivery_id
+    return int(tx.execute(sa.update(deliveries).where(which).values(again=True)).rowcount)
+
+
+def _one_recorder_at_a_time(tx: Transaction) -> None:
+    """Let no two processes record at once: naming conversations in other orders, each could hold what the other waits
+    for, and both could make the same contact. SQLite has one writer in any case.
+    """
+    if tx.dialect.name == "postgresql":
+        tx.execute(sa.select(sa.func.pg_advisory_xact_lock(RECORDING_LOCK)))
+
+
+def _write_carefully(
+    tx: Transaction, update: Update, delivery_id: int, now: datetime, phone_quiet: timedelta
+) -> _Written:
+    try:
+        with tx.begin_nested():
+            return _write(tx, update, delivery_id, now, phone_quiet)
+    except UNWRITABLE as problem:
+        # Whatever this one was, its neighbours are kept; Meta would send the same body again for days otherwise.
+        log.error("an update could not be written down: %s", type(problem).__name__, extra={"action": "update_failed"})
+        refused = Unsupported("unwritable", type(problem).__name__, unreadable=True)
+        return _write(tx, refused, delivery_id, now, phone_quiet)
+
+
+def _write(tx: Transaction, update: Update, delivery_id: int, now: datetime, phone_quiet: timedelta) -> _Written:  # noqa: C901, PLR0912  # one case for each
     """Write one update down; every one leaves a row that says what became of it."""
-
-    def row(kind: str, state: UpdateState, wamid: str | None = None, remark: str = "") -> dict[str, Any]:
-        return {"kind": kind[:64], "state": state, "wamid": wamid, "remark": remark[:300]}
-
     match update:
         case Received():
-            received = _receive(tx, update, now)
-            state = UpdateState.REPEATED if received is None else UpdateState.HANDLED
-            waits = received.conversation_id if received is not None and received.waits else None
-            return _Written(row(says.type_of(update.content), state, update.wamid), waits)
+            return _receive(tx, update, now)
         case Reported():
             state = UpdateState.HANDLED if outbox.hear(tx, update, now) else UpdateState.REPEATED
-            return _Written(row(f"status {update.status.value}", state, update.wamid))
+            return _Written(f"status {update.status.value}", state, update.wamid)
+        case Echoed():
+            return _echo(tx, update, now, phone_quiet)
+        case Edited():
+            return _change_words(tx, update, "edit", says.to_json(update.content), now)
+        case Deleted():
+            return _change_words(tx, update, "deletion", None, now)
+        case Renumbered():
+            known = contacts.renumber(tx, update, now)
+            return _Written("renumbered", UpdateState.KEPT if known is None else UpdateState.HANDLED, update.wamid)
+        case IdentityChanged():
+            known = contacts.find(tx, update.contact)
+            if known is not None:
+                contacts.start_clean(tx, known, now)
+            return _Written("identity", UpdateState.KEPT if known is None else UpdateState.HANDLED, update.wamid)
+        case Preferred():
+            contact_id = contacts.find_or_make(tx, update.contact, now)
+            contacts.prefer(tx, contact_id, marketing=update.marketing, now=now)
+            return _Written("preference", UpdateState.HANDLED)
+        case TemplatesChanged():
+            errands.ask(tx, Errand.TEMPLATES, "all", now=now)
+            return _Written("templates", UpdateState.HANDLED, remark=f"{update.name} {update.language}: {update.what}")
+        case Warned():
+            alarms.raise_alarm(tx, f"meta {update.kind}"[:64], update.words, now)
+            return _Written(update.kind, UpdateState.HANDLED, remark=update.words)
         case Unsupported(unreadable=True):
             words = (
                 f"Meta sent something we can't read (delivery {delivery_id}); it is kept. "
                 "Once looked at: python -m handoff alarm clear unreadable_delivery"
             )
             alarms.raise_alarm(tx, "unreadable_delivery", words, now)
-            return _Written(row(update.kind, UpdateState.FAILED, remark=update.remark))
+            return _Written(update.kind, UpdateState.FAILED, remark=update.remark)
         case Unsupported():
-            return _Written(row(update.kind, UpdateState.KEPT, remark=update.remark))
+            log.info("an update we have no use for was kept", extra={"action": "update_kept", "kind": update.kind[:64]})
+            return _Written(update.kind, UpdateState.KEPT, remark=update.remark)
 
 
-def _one_batch_at_a_time(tx: Transaction, heard: list[Update]) -> None:
-    """Let no two deliveries of several updates be written at once: naming conversations in other orders, each could
-    hold what the other waits for. SQLite has one writer in any case.
-    """
-    if len(heard) > 1 and tx.dialect.name == "postgresql":
-        tx.execute(sa.select(sa.func.pg_advisory_xact_lock(BATCH_LOCK)))
+def _is_known(tx: Transaction, wamid: str) -> bool:
+    return tx.execute(sa.select(messages.c.id).where(messages.c.wamid == wamid)).first() is not None
 
 
-@dataclass(frozen=True)
-class _Kept:
-    conversation_id: int
-    waits: bool
-
-
-def _receive(tx: Transaction, update: Received, now: datetime) -> _Kept | None:
-    """Find or make contact and conversation and keep the message; None if we had it already."""
-    known = tx.execute(sa.select(messages.c.id).where(messages.c.wamid == update.wamid)).first()
-    if known is not None:
-        return None
-    contact_id = _contact(tx, update.contact, now)
-    row = _conversation(tx, update.phone_number_id, contact_id, now)
+def _receive(tx: Transaction, update: Received, now: datetime) -> _Written:
+    """Find or make contact and conversation and keep the message, unless we had it already."""
+    kind = says.type_of(update.content)
+    repeated = _Written(kind, UpdateState.REPEATED, update.wamid)
+    if _is_known(tx, update.wamid):
+        return repeated
+    contact_id = contacts.find_or_make(tx, update.contact, now)
+    row = contacts.conversation_with(tx, update.phone_number_id, contact_id, now)
     # Under the conversation's lock: what comes in while an agent holds it is the agent's, whenever a turn looks at it.
-    waits = update.wants_answer and row.holder is not Holder.AGENT
+    waits = update.wants_answer and not update.standby and row.holder is not Holder.AGENT
     sent_at = update.sent_at or now
     message_id = insert_new(
         tx,
         messages,
         conversation_id=row.id,
         author=Author.CONTACT,
-        type=says.type_of(update.content),
+        type=kind,
         text=update.content.text,
         content=says.to_json(update.content),
         wamid=update.wamid,
         reply_to=update.reply_to,
         at=sent_at,
+        arrived_at=now,
+        origin=_origin(update),
         waiting=waits,
     )
     if message_id is None:
-        return None  # the same delivery, at the same moment, in another process
-    ends = window_ends(sent_at)
-    later = ends if row.window_ends is None else max(ends, row.window_ends)
-    tx.execute(
-        sa.update(conversations).where(conversations.c.id == row.id).values(window_ends=later, last_message_at=now)
-    )
+        return repeated  # the same delivery, at the same moment, in another process
+    files.expect(tx, message_id, update, now)
+    _apply_edits(tx, update.wamid)
+    news: dict[str, Any] = {"last_message_at": now}
+    if not isinstance(update.content, says.Reaction):  # whether those open the window Meta does not say
+        ends = window_ends(sent_at)
+        news["window_ends"] = ends if row.window_ends is None else max(ends, row.window_ends)
+    tx.execute(sa.update(conversations).where(conversations.c.id == row.id).values(news))
     changes.note(tx, row.id, Change.MESSAGE, now)
-    return _Kept(row.id, waits)
-
-
-def _contact(tx: Transaction, ref: ContactRef, now: datetime) -> int:
-    """Find the contact by either id, and learn the one we did not know."""
-    row = _find_contact(tx, ref)
-    if row is None:
-        insert_new(tx, contacts, phone=ref.phone, bsuid=ref.bsuid, name=ref.name[:200], created_at=now)
-        row = _find_contact(tx, ref)
-    news = {}
-    if ref.name and row.name != ref.name[:200]:
-        news["name"] = ref.name[:200]
-    for column, value in (("phone", ref.phone), ("bsuid", ref.bsuid)):
-        if value and getattr(row, column) is None:
-            taken = tx.execute(sa.select(contacts.c.id).where(contacts.c[column] == value)).first()
-            if taken is None:
-                news[column] = value
-    if news:
-        tx.execute(sa.update(contacts).where(contacts.c.id == row.id).values(news))
-    return int(row.id)
-
-
-def _find_contact(tx: Transaction, ref: ContactRef) -> Any:
-    for column, value in ((contacts.c.bsuid, ref.bsuid), (contacts.c.phone, ref.phone)):
-        if value:
-            row = tx.execute(sa.select(contacts).where(column == value)).first()
-            if row is not None:
-                return row
-    return None
-
-
-def _conversation(tx: Transaction, phone_number_id: str, contact_id: int, now: datetime) -> Any:
-    """Find the conversation of one of our numbers and one contact, or begin it; locked."""
-    mine = (conversations.c.phone_number_id == phone_number_id) & (conversations.c.contact_id == contact_id)
-    find = sa.select(conversations.c.id).where(mine)
-    conversation_id = tx.execute(find).scalar()
-    if conversation_id is None:
-        insert_new(
-            tx,
-            conversations,
-            key=secrets.token_hex(12),
-            phone_number_id=phone_number_id,
-            contact_id=contact_id,
-            holder=Holder.BOT,
-            epoch=1,
-            muted_at=0,
-            last_message_at=now,
-            created_at=now,
+    if update.standby:
+        words = (
+            f"Meta's own Business Agent answers the contacts of number {update.phone_number_id}; Baton only listens. "
+            "Switch it off in Meta's console, then: python -m handoff alarm clear standby"
         )
-        conversation_id = tx.execute(find).scalar_one()
-    return outbox.lock_conversation(tx, conversation_id)
+        alarms.raise_alarm(tx, "standby", words, now)
+    still_waits = waits and _waits(tx, message_id)  # it may have been taken back before it came
+    return _Written(kind, UpdateState.HANDLED, update.wamid, waits=row.id if still_waits else None)
+
+
+def _origin(update: Received) -> dict[str, Any] | None:
+    """Return what is worth keeping of how a message came about; None for nearly all of them."""
+    origin = {
+        "forwarded": update.origin.forwarded,
+        "forwarded_often": update.origin.forwarded_often,
+        "referral": update.origin.referral,
+        "product": update.origin.product,
+        "standby": update.standby,
+    }
+    found = {name: value for name, value in origin.items() if value}
+    return found or None
+
+
+def _waits(tx: Transaction, message_id: int) -> bool:
+    return bool(tx.execute(sa.select(messages.c.waiting).where(messages.c.id == message_id)).scalar())
+
+
+def _echo(tx: Transaction, update: Echoed, now: datetime, phone_quiet: timedelta) -> _Written:
+    """Keep what somebody answered from the phone: a person has taken over, and the bot is silent until they rest."""
+    kind = f"echo {says.type_of(update.content)}"
+    if _is_known(tx, update.wamid):
+        return _Written(kind, UpdateState.REPEATED, update.wamid)
+    contact_id = contacts.find_or_make(tx, update.contact, now)
+    row = contacts.conversation_with(tx, update.phone_number_id, contact_id, now)
+    message_id = insert_new(
+        tx,
+        messages,
+        conversation_id=row.id,
+        author=Author.AGENT,
+        agent_name=handoffs.THE_PHONE,
+        type=says.type_of(update.content),
+        text=update.content.text,
+        content=says.to_json(update.content),
+        wamid=update.wamid,
+        reply_to=update.reply_to,
+        at=update.sent_at or now,
+        arrived_at=now,
+        waiting=False,
+        status=Status.SENT,
+    )
+    if message_id is None:
+        return _Written(kind, UpdateState.REPEATED, update.wamid)
+    files.expect(tx, message_id, update, now)
+    _apply_edits(tx, update.wamid)
+    tx.execute(sa.update(conversations).where(conversations.c.id == row.id).values(last_message_at=now))
+    changes.note(tx, row.id, Change.MESSAGE, now)
+    handoffs.take_by_phone(tx, row, until=(update.sent_at or now) + phone_quiet, now=now)
+    return _Written(kind, UpdateState.HANDLED, update.wamid)
+
+
+def _change_words(
+    tx: Transaction, update: Edited | Deleted, kind: str, content: dict[str, Any] | None, now: datetime
+) -> _Written:
+    """Keep an edit or a deletion, and carry it out on its message; at once, or when that comes."""
+    new = insert_new(
+        tx, edits, wamid=update.wamid, original=update.original, content=content, at=update.at or now
+    )  # fmt: skip
+    if new is None:
+        return _Written(kind, UpdateState.REPEATED, update.wamid)
+    conversation_id = _apply_edits(tx, update.original)
+    if conversation_id is not None:
+        changes.note(tx, conversation_id, Change.MESSAGE, now)
+    return _Written(kind, UpdateState.HANDLED, update.wamid)
+
+
+def _apply_edits(tx: Transaction, wamid: str) -> int | None:
+    """Bring a message to its last wording; return its conversation if there was anything to do.
+
+    The bot answers the new words only if it had not begun to answer the old ones. What was taken back nobody reads
+    any more, nor must anybody answer it.
+    """
+    found = tx.execute(sa.select(edits).where(edits.c.original == wamid).order_by(edits.c.at, edits.c.wamid)).all()
+    if not found:
+        return None
+    row = tx.execute(sa.select(messages.c.id, messages.c.conversation_id).where(messages.c.wamid == wamid)).first()
+    if row is None:
+        return None
+    outbox.lock_conversation(tx, row.conversation_id)
+    mine = messages.c.id == row.id
+    last = found[-1]
+    if any(edit.content is None for edit in found):
+        gone = says.to_json(says.Other("deleted"))
+        taken_back = {"text": "", "content": gone, "deleted_at": last.at}
+        tx.execute(sa.update(messages).where(mine).values(taken_back))
+        tx.execute(sa.update(messages).where(mine, messages.c.turn_id.is_(None)).values(waiting=False))
+        files.forget(tx, row.id)
+    else:
+        content = says.from_row("text", "", last.content)
+        said = {"text": content.text, "content": last.content, "type": says.type_of(content), "edited_at": last.at}
+        tx.execute(sa.update(messages).where(mine).values(said))
+    return int(row.conversation_id)
 
 
 def keep_door_open(tx: Transaction, now: datetime) -> None:
@@ -226,216 +345,65 @@ def keep_door_open(tx: Transaction, now: datetime) -> None:
         tx.execute(sa.update(doors).where(mine).values(opened_at=opened_at, seen_at=now))
 
 
-def waiting_conversations(tx: Transaction, now: datetime) -> list[int]:
-    """Return the conversations in which something waits and nobody is at work, the longest waiting first."""
-    idle = sa.or_(conversations.c.lease_until.is_(None), conversations.c.lease_until < now)
-    rows = tx.execute(
-        sa.select(messages.c.conversation_id)
-        .join(conversations, conversations.c.id == messages.c.conversation_id)
-        .where(WAITING, idle)
-        .group_by(messages.c.conversation_id)
-        .order_by(sa.func.min(messages.c.id))
-    )
-    return [int(row.conversation_id) for row in rows]
+def prune(tx: Transaction, before: datetime, limit: int = 500) -> int:
+    """Forget deliveries older than that, whose every update was dealt with; return how many.
 
-
-def begin_turn(
-    tx: Transaction,
-    conversation_id: int,
-    *,
-    owner: str,
-    invited: bool,
-    passing_on: says.Outbound,
-    now: datetime,
-) -> Turn | None:
-    """Lease the conversation and return its next turn, or None when nothing waits for the bot.
-
-    The holder is read here, at the turn, not at the door: what waits while a person holds the conversation is left
-    to the desk. A turn that died is done again; one that died twice is handed off, with `passing_on` as its words.
+    What is needed to know a repeated one stays: the messages and reports themselves.
     """
-    row = _lease(tx, conversation_id, owner, now)
-    if row is None:
-        return None
-    running = tx.execute(
-        sa.select(turns).where(turns.c.conversation_id == row.id, turns.c.state == TurnState.RUNNING)
-    ).first()
-    if running is not None and (
-        not may_bot_speak(row.holder, running.epoch, row.muted_at) or not does_bot_hear(row.holder, invited)
-    ):
-        close_turn(tx, running.id, TurnState.MUTED, now)
-        running = None
-    if running is not None and running.attempts >= TRIES:
-        heard = _heard_in(tx, running.id)
-        close_turn(tx, running.id, TurnState.LOST, now)
-        handoffs.hand_off(
-            tx,
-            row.key,
-            reason=Reason.LOST,
-            wish=heard.content.text,
-            slots={},
-            words=passing_on,
-            turn_id=running.id,
-            now=now,
-        )
-        log.error("a turn died twice and was handed off", extra={"action": "turn_lost", "conversation": row.key})
-        return begin_turn(tx, conversation_id, owner=owner, invited=invited, passing_on=passing_on, now=now)
-    if running is not None:
-        tx.execute(sa.update(turns).where(turns.c.id == running.id).values(attempts=running.attempts + 1))
-        return _turn(tx, row, running.id, running.epoch, running.attempts + 1)
-    waits = (messages.c.conversation_id == row.id) & WAITING
-    if not does_bot_hear(row.holder, invited):
-        tx.execute(sa.update(messages).where(waits).values(waiting=False))
-        release(tx, conversation_id, owner)
-        return None
-    message = tx.execute(sa.select(messages.c.id).where(waits).order_by(messages.c.id).limit(1)).first()
-    if message is None:
-        release(tx, conversation_id, owner)
-        return None
-    turn_id = tx.execute(
-        sa.insert(turns).values(
-            conversation_id=row.id, epoch=row.epoch, state=TurnState.RUNNING, attempts=1, began_at=now
-        )
-    ).inserted_primary_key[0]
-    tx.execute(sa.update(messages).where(messages.c.id == message.id).values(turn_id=turn_id))
-    return _turn(tx, row, turn_id, row.epoch, 1)
+    failed = sa.select(updates.c.delivery_id).where(updates.c.state == UpdateState.FAILED)
+    old = (deliveries.c.received_at < before) & deliveries.c.id.not_in(failed)
+    ids = tx.execute(sa.select(deliveries.c.id).where(old).order_by(deliveries.c.id).limit(limit)).scalars().all()
+    if ids:
+        tx.execute(sa.delete(updates).where(updates.c.delivery_id.in_(ids)))
+        tx.execute(sa.delete(deliveries).where(deliveries.c.id.in_(ids)))
+    return len(ids)
 
 
-def _lease(tx: Transaction, conversation_id: int, owner: str, now: datetime) -> Any:
-    """Make the conversation ours for a while, or return None if another process is at work on it."""
-    free = sa.or_(
-        conversations.c.lease_until.is_(None),
-        conversations.c.lease_until < now,
-        conversations.c.lease_owner == owner,
+@dataclass(frozen=True)
+class Tally:
+    """How many updates are in each state, and how many messages wait for their turn."""
+
+    by_state: dict[UpdateState, int]
+    waiting: int
+
+    @property
+    def received(self) -> int:
+        """Every update that ever came and is still kept."""
+        return sum(self.by_state.values())
+
+    @property
+    def open(self) -> int:
+        """What somebody or something has still to deal with."""
+        return self.waiting + self.by_state[UpdateState.FAILED]
+
+
+def tally(tx: Transaction) -> Tally:
+    """Count the updates by what became of them."""
+    rows = tx.execute(sa.select(updates.c.state, sa.func.count()).group_by(updates.c.state))
+    waiting = tx.execute(sa.select(sa.func.count()).where(messages.c.waiting)).scalar_one()
+    return Tally(dict.fromkeys(UpdateState, 0) | {row[0]: row[1] for row in rows}, int(waiting))
+
+
+@dataclass(frozen=True)
+class Line:
+    """One update, for people who look after the deliveries. Never its words."""
+
+    delivery_id: int
+    n: int
+    received_at: datetime
+    kind: str
+    state: UpdateState
+    remark: str
+    again: bool
+
+
+def lines(tx: Transaction, state: UpdateState | None = None, limit: int = 100) -> list[Line]:
+    """Return the newest updates, of one state or of all."""
+    query = (
+        sa.select(updates, deliveries.c.received_at, deliveries.c.again)
+        .join(deliveries, deliveries.c.id == updates.c.delivery_id)
+        .order_by(updates.c.id.desc())
+        .limit(limit)
     )
-    mine = tx.execute(
-        sa.update(conversations)
-        .where(conversations.c.id == conversation_id, free)
-        .values(lease_owner=owner, lease_until=now + LEASE)
-    )
-    if not mine.rowcount:
-        return None
-    return tx.execute(sa.select(conversations).where(conversations.c.id == conversation_id)).one()
-
-
-def _turn(tx: Transaction, row: Any, turn_id: int, epoch: int, attempt: int) -> Turn:
-    before = tx.execute(
-        sa.select(turns.c.epoch)
-        .where(turns.c.conversation_id == row.id, turns.c.id < turn_id)
-        .order_by(turns.c.id.desc())
-        .limit(1)
-    ).first()
-    return Turn(
-        id=turn_id,
-        conversation_id=row.id,
-        key=row.key,
-        epoch=epoch,
-        attempt=attempt,
-        holder=row.holder,
-        new_contact=before is None,
-        returned=row.muted_at > (before.epoch if before is not None else 0),
-        heard=_heard_in(tx, turn_id),
-    )
-
-
-def _heard_in(tx: Transaction, turn_id: int) -> Heard:
-    row = tx.execute(
-        sa.select(messages).where(messages.c.turn_id == turn_id, messages.c.author == Author.CONTACT)
-    ).one()
-    content: says.Inbound = says.from_row(row.type, row.text, row.content)  # type: ignore[assignment]  # a contact's
-    return Heard(row.id, content, row.at)
-
-
-def renew(tx: Transaction, conversation_id: int, owner: str, now: datetime) -> bool:
-    """Keep the lease while the bot still thinks; say whether it is still ours."""
-    mine = (conversations.c.id == conversation_id) & (conversations.c.lease_owner == owner)
-    return bool(tx.execute(sa.update(conversations).where(mine).values(lease_until=now + LEASE)).rowcount)
-
-
-def release(tx: Transaction, conversation_id: int, owner: str) -> None:
-    """Let others at this conversation."""
-    mine = (conversations.c.id == conversation_id) & (conversations.c.lease_owner == owner)
-    tx.execute(sa.update(conversations).where(mine).values(lease_owner=None, lease_until=None))
-
-
-def end_turn(
-    tx: Transaction,
-    turn: Turn,
-    *,
-    owner: str,
-    said: list[says.Outbound],
-    understood: Understood | None,
-    may_be_silent: bool,
-    excuse: says.Outbound,
-    passing_on: says.Outbound,
-    now: datetime,
-) -> TurnState:
-    """Close a turn and queue what it said, all or nothing; return what became of it.
-
-    Raises LeaseLost when another process has taken the turn over: then nothing of this one counts. A turn without a
-    word is a failure, not a choice (silence is how Rasa fails): the contact gets `excuse`; the second time in a row
-    `passing_on` and a person.
-    """
-    row = outbox.lock_conversation(tx, turn.conversation_id)
-    running = tx.execute(sa.select(turns.c.id).where(turns.c.id == turn.id, turns.c.state == TurnState.RUNNING)).first()
-    if row.lease_owner != owner or running is None:
-        raise LeaseLost(f"(turn {turn.id})")
-    if understood is not None:
-        tx.execute(
-            sa.update(messages)
-            .where(messages.c.id == turn.heard.id)
-            .values(intent=understood.intent[:100], confidence=understood.confidence)
-        )
-    state = TurnState.ANSWERED
-    if not may_bot_speak(row.holder, turn.epoch, row.muted_at):
-        state = TurnState.MUTED
-        log.info(
-            "a person took over while the bot was thinking; it says nothing",
-            extra={"action": "turn_muted", "conversation": row.key},
-        )
-    elif not said and not may_be_silent and not _spoke(tx, turn.id):
-        state = TurnState.SILENT
-        if _was_silent_before(tx, turn):
-            handoffs.hand_off(
-                tx,
-                row.key,
-                reason=Reason.SILENT,
-                wish=turn.heard.content.text,
-                slots={},
-                words=passing_on,
-                turn_id=turn.id,
-                now=now,
-            )
-        else:
-            said = [excuse]
-    if state is not TurnState.MUTED:
-        for content in said:
-            outbox.queue(tx, row.id, content, author=Author.BOT, epoch=turn.epoch, turn_id=turn.id, now=now)
-    close_turn(tx, turn.id, state, now)
-    changes.note(tx, row.id, Change.MESSAGE, now)  # what was understood stands beside the message now
-    return state
-
-
-def close_turn(tx: Transaction, turn_id: int, state: TurnState, now: datetime) -> None:
-    """Write down what became of a turn; its message waits no more."""
-    tx.execute(sa.update(turns).where(turns.c.id == turn_id).values(state=state, ended_at=now))
-    tx.execute(
-        sa.update(messages)
-        .where(messages.c.turn_id == turn_id, messages.c.author == Author.CONTACT)
-        .values(waiting=False)
-    )
-
-
-def _spoke(tx: Transaction, turn_id: int) -> bool:
-    """Say whether words of this turn are queued already (a hand off queues its own)."""
-    mine = sa.select(messages.c.id).where(messages.c.turn_id == turn_id, messages.c.author == Author.BOT)
-    return tx.execute(mine.limit(1)).first() is not None
-
-
-def _was_silent_before(tx: Transaction, turn: Turn) -> bool:
-    state = tx.execute(
-        sa.select(turns.c.state)
-        .where(turns.c.conversation_id == turn.conversation_id, turns.c.id < turn.id)
-        .order_by(turns.c.id.desc())
-        .limit(1)
-    ).scalar()
-    return state is TurnState.SILENT
+    rows = tx.execute(query if state is None else query.where(updates.c.state == state))
+    return [Line(row.delivery_id, row.n, row.received_at, row.kind, row.state, row.remark, row.again) for row in rows]

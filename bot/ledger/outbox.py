@@ -1,4 +1,9 @@
-"""What goes out: queue it, claim it, settle it, give it up. The only writer of a message's status."""
+"""What goes out: queue it, claim it, settle it, give it up. The only writer of a message's status.
+
+One message of a conversation is in flight at a time, and the next one waits until the last was delivered, or five
+seconds: Meta carries separate calls in any order. What is sent to one contact, and by one of our numbers, is paced to
+Meta's limits before Meta complains. Several senders may do this at once.
+"""
 
 from __future__ import annotations
 
@@ -12,22 +17,30 @@ import sqlalchemy as sa
 
 from bot import messages as says
 from bot.conversation import may_bot_speak, window_is_open
-from bot.errors import TooLong, UnknownConversation
+from bot.errors import NotAllowed, TooLong, UnknownConversation
 from bot.ledger import changes
-from bot.ledger.tables import UNSENT, contacts, conversations, doors, messages, reports
+from bot.ledger.tables import UNSENT, contacts, conversations, deliveries, doors, messages, numbers, reports
 from bot.ledger.transaction import Transaction
 from bot.ledger.upsert import insert_new
 from bot.updates import Reported
-from bot.vocabulary import Author, Change, Status, advance
+from bot.vocabulary import RANK, Author, Change, Status, advance
 
 log = logging.getLogger(__name__)
 
 LEASE = timedelta(seconds=20)  # how long one send may take, time-outs included
+UPLOAD_LEASE = timedelta(seconds=100)  # the same where a file goes first
 LISTENING = timedelta(seconds=15)  # after no answer: how long a status may still tell us that it was accepted
+LISTENING_IN_SILENCE = timedelta(seconds=45)  # longer, while Meta has brought us nothing at all since
 WEBHOOK = "webhook"  # the door Meta's reports come in by
 DOOR_SEEN_WITHIN = timedelta(seconds=10)
-LISTENED_ENOUGH = timedelta(minutes=5)  # then it is sent again even if the door never opened
+LISTENED_ENOUGH = timedelta(minutes=5)  # with the door shut all the time: then nobody can know, and a person decides
 ATTEMPTS_MAX = 5
+IN_ORDER = timedelta(seconds=5)  # how long the next message waits for the delivery of the last
+PAIR_EVERY = timedelta(seconds=6)  # to one contact: one message in six seconds …
+PAIR_BURST = 40  # … of which so many may be borrowed; Meta says 45, counting what it has not told us of
+NUMBER_BURST = timedelta(seconds=0.5)  # of a number's throughput
+SHUT = 131047  # Meta's code for a closed window
+DOUBTFUL = "WhatsApp gave no answer, and no report came; it may have arrived. Ask before you send it again."
 CALLBACK = "baton:"  # our message id travels as biz_opaque_callback_data under this prefix
 
 
@@ -42,6 +55,8 @@ class Outgoing:
     bsuid: str | None
     content: says.Outbound
     attempts: int
+    reply_to: str | None = None  # the wamid it quotes
+    media_id: str = ""  # Meta's, once its file is uploaded
 
     @property
     def callback(self) -> str:
@@ -56,6 +71,7 @@ class Kind(str, Enum):
     LATER = "later"  # Meta asks us to wait
     UNHEARD = "unheard"  # no answer: it may have been accepted
     REFUSED = "refused"  # never as it is
+    SLOWER = "slower"  # this number sends too fast; so must everything else it sends wait
     STOPPED = "stopped"  # we may not send at all; nothing is wrong with this message
 
 
@@ -67,6 +83,7 @@ class Outcome:
     wamid: str = ""
     words: str = ""
     wait: timedelta = timedelta(0)
+    code: int = 0  # Meta's
 
 
 def lock_conversation(tx: Transaction, conversation_id: int, *, skip_locked: bool = False) -> Any:
@@ -99,6 +116,8 @@ def queue(
     agent_id: int | None = None,
     agent_name: str = "",
     client_key: str | None = None,
+    reply_to: str | None = None,
+    again_of: int | None = None,
 ) -> int | None:
     """Write a message down to be sent; return its id, or None if it may not be said (any more).
 
@@ -144,6 +163,8 @@ def queue(
             agent_id=agent_id,
             agent_name=agent_name,
             client_key=client_key,
+            reply_to=reply_to,
+            again_of=again_of,
         )
     )
     tx.execute(sa.update(conversations).where(conversations.c.id == conversation_id).values(last_message_at=now))
@@ -151,26 +172,95 @@ def queue(
     return int(result.inserted_primary_key[0])
 
 
+def send_again(tx: Transaction, message_id: int, now: datetime, *, agent_id: int | None = None) -> int:
+    """Queue what failed once more, as a new message; return its id. Twice is as good as once.
+
+    Whether it may be said now is asked as for any message: by whom is the caller's to know.
+    """
+    row = _locked_message(tx, message_id)
+    known = tx.execute(sa.select(messages.c.id).where(messages.c.again_of == message_id)).scalar()
+    if known is not None:
+        return int(known)
+    if row.status is not Status.FAILED:
+        raise NotAllowed(f"(it is {row.status.value if row.status else 'not ours'}; only what failed is sent again)")
+    content: says.Outbound = says.from_json(row.content)  # type: ignore[assignment]  # only these are queued
+    again = queue(
+        tx,
+        row.conversation_id,
+        content,
+        author=row.author,
+        agent_id=agent_id or row.agent_id,
+        agent_name=row.agent_name,
+        reply_to=row.reply_to,
+        again_of=message_id,
+        now=now,
+    )
+    return int(again or 0)  # bound to no epoch, it is never refused
+
+
+@dataclass(frozen=True)
+class Dead:
+    """A message that will not go out unless somebody sends it again."""
+
+    id: int
+    key: str
+    at: datetime
+    author: Author
+    type: str
+    error: str
+    code: int
+
+
+def dead_letters(tx: Transaction, limit: int = 100) -> list[Dead]:
+    """Return what failed and was not sent again, the newest first."""
+    again = messages.alias("again")
+    repeated = sa.select(again.c.id).where(again.c.again_of == messages.c.id).exists()
+    rows = tx.execute(
+        sa.select(messages, conversations.c.key)
+        .join(conversations, conversations.c.id == messages.c.conversation_id)
+        .where(sa.text("messages.status = 'failed'"), ~repeated)
+        .order_by(messages.c.id.desc())
+        .limit(limit)
+    )
+    return [Dead(row.id, row.key, row.at, row.author, row.type, row.error, row.error_code) for row in rows]
+
+
+def _may_go(now: datetime) -> Any:
+    """Return the condition under which a queued message is looked at: its time has come, its number is not stopped."""
+    stopped = (
+        sa.select(numbers.c.phone_number_id)
+        .where(numbers.c.phone_number_id == conversations.c.phone_number_id, numbers.c.stopped_until > now)
+        .exists()
+    )
+    return sa.and_(
+        UNSENT,
+        messages.c.status == Status.QUEUED,
+        sa.or_(messages.c.not_before.is_(None), messages.c.not_before <= now),
+        sa.or_(conversations.c.awaits_until.is_(None), conversations.c.awaits_until <= now),
+        ~stopped,
+    )
+
+
 def is_due(tx: Transaction, now: datetime) -> bool:
     """Say whether anything could be claimed; a cheap look before a transaction that writes."""
-    due = sa.or_(messages.c.not_before.is_(None), messages.c.not_before <= now)
-    found = sa.select(messages.c.id).where(UNSENT, messages.c.status == Status.QUEUED, due).limit(1)
-    return tx.execute(found).first() is not None
+    found = sa.select(messages.c.id).join(conversations, conversations.c.id == messages.c.conversation_id)
+    return tx.execute(found.where(_may_go(now)).limit(1)).first() is not None
 
 
-def claim(tx: Transaction, now: datetime, lease: timedelta = LEASE) -> Outgoing | None:
-    """Take the oldest message whose conversation has nothing else in flight.
+def claim(tx: Transaction, now: datetime, lease: timedelta = LEASE, *, per_second: float = 80.0) -> Outgoing | None:
+    """Take the oldest message that may go now.
 
-    What a person has overtaken is withdrawn on the way. None means that nothing can be sent just now.
+    What a person has overtaken is withdrawn on the way, what comes too late for the window fails. None means that
+    nothing can be sent just now. `per_second` is the throughput of each of our numbers.
     """
-    while True:
-        outgoing, withdrew = _claim_first(tx, now, lease)
-        if outgoing is not None or not withdrew:
-            return outgoing
+    found = claim_some(tx, now, 1, lease, per_second=per_second)
+    return found[0] if found else None
 
 
-def _claim_first(tx: Transaction, now: datetime, lease: timedelta) -> tuple[Outgoing | None, bool]:
-    """Return what was claimed, and whether something was withdrawn, which lets the next of its conversation go."""
+def claim_some(
+    tx: Transaction, now: datetime, most: int, lease: timedelta = LEASE, *, per_second: float = 80.0
+) -> list[Outgoing]:
+    """Take up to `most` messages that may go now, each of another conversation, the oldest first."""
     earlier = messages.alias("earlier")
     blocked = (
         sa.select(earlier.c.id)
@@ -181,56 +271,139 @@ def _claim_first(tx: Transaction, now: datetime, lease: timedelta) -> tuple[Outg
         )
         .exists()
     )
-    candidates = tx.execute(
-        sa.select(messages.c.id, messages.c.conversation_id)
-        .where(
-            UNSENT,
-            messages.c.status == Status.QUEUED,
-            sa.or_(messages.c.not_before.is_(None), messages.c.not_before <= now),
-            ~blocked,
+    claimed: list[Outgoing] = []
+    resolved = True
+    while resolved and len(claimed) < most:  # again, when something was withdrawn: that lets the next one go
+        resolved = False
+        candidates = tx.execute(
+            sa.select(messages.c.id, messages.c.conversation_id)
+            .join(conversations, conversations.c.id == messages.c.conversation_id)
+            .where(_may_go(now), ~blocked)
+            .order_by(messages.c.id)
+            .limit(20 + most)
+        ).all()
+        for candidate in candidates:
+            found = _claim(tx, candidate, now, lease, per_second)
+            if isinstance(found, Outgoing):
+                claimed.append(found)
+                if len(claimed) == most:
+                    break
+            resolved = resolved or found is _RESOLVED
+    return claimed
+
+
+_RESOLVED = object()  # the message needs no sending any more
+
+
+def _claim(tx: Transaction, candidate: Any, now: datetime, lease: timedelta, per_second: float) -> object:
+    """Take one message, resolve it without sending, or leave it (None)."""
+    # The conversation is locked before the message everywhere, or two processes could wait for each other.
+    conversation = lock_conversation(tx, candidate.conversation_id, skip_locked=True)
+    if conversation is None:
+        return None  # another process is busy with this conversation; its message keeps
+    mine = (messages.c.id == candidate.id) & (messages.c.status == Status.QUEUED)
+    row = tx.execute(sa.select(messages).where(mine)).first()
+    if row is None or not _is_first(tx, row) or _awaits(conversation, now):
+        return None  # another sender was here since we looked
+    if row.epoch is not None and not may_bot_speak(conversation.holder, row.epoch, conversation.muted_at):
+        _move(tx, row, Status.WITHDRAWN, now, error="a person took over before it was sent")
+        log.info(
+            "words composed before a person took over were withdrawn",
+            extra={"action": "withdrawn", "conversation": conversation.key},
         )
-        .order_by(messages.c.id)
-        .limit(20)
-    ).all()
-    withdrew = False
-    for candidate in candidates:
-        # The conversation is locked before the message everywhere, or two processes could wait for each other.
-        conversation = lock_conversation(tx, candidate.conversation_id, skip_locked=True)
-        if conversation is None:
-            continue  # another process is busy with this conversation; its message keeps
-        mine = (messages.c.id == candidate.id) & (messages.c.status == Status.QUEUED)
-        row = tx.execute(sa.select(messages).where(mine)).first()
-        if row is None:
-            continue
-        if row.epoch is not None and not may_bot_speak(conversation.holder, row.epoch, conversation.muted_at):
-            withdrew = True
-            _move(tx, row, Status.WITHDRAWN, now, error="a person took over before it was sent")
-            log.info(
-                "words composed before a person took over were withdrawn",
-                extra={"action": "withdrawn", "conversation": conversation.key},
-            )
-            continue
-        try:
-            content: says.Outbound = says.from_json(row.content)  # type: ignore[assignment]  # only these are queued
-        except (TooLong, KeyError, TypeError) as problem:  # a limit was lowered since; the next one must still go
-            withdrew = True
-            _move(tx, row, Status.FAILED, now, error=f"it can't be sent as it is: {problem}")
-            continue
-        step = {"status": Status.SENDING, "lease_until": now + lease, "attempts": row.attempts + 1}
-        if not tx.execute(sa.update(messages).where(mine).values(step)).rowcount:
-            continue
-        contact = tx.execute(sa.select(contacts).where(contacts.c.id == conversation.contact_id)).one()
-        claimed = Outgoing(
-            id=row.id,
-            conversation_id=row.conversation_id,
-            phone_number_id=conversation.phone_number_id,
-            phone=contact.phone,
-            bsuid=contact.bsuid,
-            content=content,
-            attempts=row.attempts + 1,
-        )
-        return claimed, withdrew
-    return None, withdrew
+        return _RESOLVED
+    try:
+        content: says.Outbound = says.from_json(row.content)  # type: ignore[assignment]  # only these are queued
+    except (TooLong, KeyError, TypeError) as problem:  # a limit was lowered since; the next one must still go
+        _move(tx, row, Status.FAILED, now, error=f"it can't be sent as it is: {problem}")
+        return _RESOLVED
+    if not isinstance(content, says.Template) and not window_is_open(conversation.window_ends, now):
+        words = "more than 24 hours since the contact last wrote; only a template may be sent"
+        _move(tx, row, Status.FAILED, now, error=words, error_code=SHUT)
+        return _RESOLVED
+    pause = _pace_contact(tx, conversation, now) or _pace_number(tx, conversation.phone_number_id, now, per_second)
+    if pause is not None:
+        tx.execute(sa.update(messages).where(mine).values(not_before=pause))
+        return None
+    if file_of(content):
+        lease = max(lease, UPLOAD_LEASE)
+    step = {"status": Status.SENDING, "lease_until": now + lease, "attempts": row.attempts + 1}
+    if not tx.execute(sa.update(messages).where(mine).values(step)).rowcount:
+        return None
+    contact = tx.execute(sa.select(contacts).where(contacts.c.id == conversation.contact_id)).one()
+    return Outgoing(
+        id=row.id,
+        conversation_id=row.conversation_id,
+        phone_number_id=conversation.phone_number_id,
+        phone=contact.phone,
+        bsuid=contact.bsuid,
+        content=content,
+        attempts=row.attempts + 1,
+        reply_to=row.reply_to,
+    )
+
+
+def file_of(content: says.Outbound) -> says.Media | None:
+    """Return what has to be uploaded before this can be sent, if anything."""
+    media = content if isinstance(content, says.Media) else getattr(content, "picture", None)
+    return media if media is not None and media.file else None
+
+
+def renew(tx: Transaction, message_id: int, now: datetime) -> bool:
+    """Begin the lease anew once the upload is done; False if the message is ours no more."""
+    mine = (messages.c.id == message_id) & (messages.c.status == Status.SENDING)
+    return bool(tx.execute(sa.update(messages).where(mine).values(lease_until=now + LEASE)).rowcount)
+
+
+def _is_first(tx: Transaction, row: Any) -> bool:
+    """Say, under the conversation's lock, whether nothing said before it is still to be sent."""
+    before = (
+        (messages.c.conversation_id == row.conversation_id)
+        & (messages.c.id < row.id)
+        & messages.c.status.in_((Status.QUEUED, Status.SENDING))
+    )
+    return tx.execute(sa.select(messages.c.id).where(before).limit(1)).first() is None
+
+
+def _awaits(conversation: Any, now: datetime) -> bool:
+    """Say whether the last message's delivery is still waited for, for the sake of order."""
+    return conversation.awaits_until is not None and conversation.awaits_until > now
+
+
+def _pace_contact(tx: Transaction, conversation: Any, now: datetime) -> datetime | None:
+    """Count one message to this contact; or return when the next may go, if they have had too many.
+
+    The leaky bucket as one moment: when everything sent so far would be paid off at one message in PAIR_EVERY.
+    """
+    paid_off = max(conversation.paced_until or now, now)
+    earliest = paid_off - PAIR_EVERY * (PAIR_BURST - 1)
+    if earliest > now:
+        return earliest
+    tx.execute(
+        sa.update(conversations).where(conversations.c.id == conversation.id).values(paced_until=paid_off + PAIR_EVERY)
+    )
+    return None
+
+
+def _pace_number(tx: Transaction, phone_number_id: str, now: datetime, per_second: float) -> datetime | None:
+    """Count one message of this number; or return when it may send again."""
+    mine = numbers.c.phone_number_id == phone_number_id
+    row = tx.execute(sa.select(numbers).where(mine).with_for_update()).first()
+    if row is None:
+        insert_new(tx, numbers, phone_number_id=phone_number_id)
+        row = tx.execute(sa.select(numbers).where(mine).with_for_update()).one()
+    paid_off = max(row.paced_until or now, now)
+    if paid_off - NUMBER_BURST > now:
+        return paid_off - NUMBER_BURST
+    tx.execute(sa.update(numbers).where(mine).values(paced_until=paid_off + timedelta(seconds=1 / per_second)))
+    return None
+
+
+def stop_number(tx: Transaction, phone_number_id: str, until: datetime) -> None:
+    """Send nothing from this number until then; nothing is lost, everything waits."""
+    insert_new(tx, numbers, phone_number_id=phone_number_id)
+    mine = numbers.c.phone_number_id == phone_number_id
+    tx.execute(sa.update(numbers).where(mine).values(stopped_until=until))
 
 
 def settle(tx: Transaction, message_id: int, outcome: Outcome, now: datetime) -> None:
@@ -240,13 +413,20 @@ def settle(tx: Transaction, message_id: int, outcome: Outcome, now: datetime) ->
         return  # a status told us more than the answer could
     match outcome.kind:
         case Kind.ACCEPTED:
-            _move(tx, row, advance(row.status, Status.SENT), now, wamid=row.wamid or outcome.wamid, error="")
-            _apply_early_reports(tx, message_id, outcome.wamid, now)
-        case Kind.LATER:
-            if not _window_is_open(tx, row.conversation_id, now):
-                _move(tx, row, Status.FAILED, now, error=outcome.words)
-            else:  # however often: giving up is for when it could not be sent any more
-                _move(tx, row, Status.QUEUED, now, not_before=now + outcome.wait, error=outcome.words)
+            status = advance(row.status, Status.SENT)
+            _move(tx, row, status, now, wamid=row.wamid or outcome.wamid, error="", error_code=0)
+            if status is Status.SENT and row.type != "reaction":  # of a reaction no delivery is ever reported
+                _await(tx, row, now + IN_ORDER)
+            _apply_early_reports(tx, row, outcome.wamid, now)
+        case Kind.LATER | Kind.SLOWER:
+            if row.type != "template" and not _window_is_open(tx, row.conversation_id, now):
+                _move(tx, row, Status.FAILED, now, error=outcome.words, error_code=outcome.code)
+                return
+            # However often: giving up is for when it could not be sent any more.
+            later = now + outcome.wait
+            _move(tx, row, Status.QUEUED, now, not_before=later, error=outcome.words, error_code=outcome.code)
+            if outcome.kind is Kind.SLOWER:
+                stop_number(tx, _number_of(tx, row.conversation_id), later)
         case Kind.UNHEARD:
             # It stays `sending` until its lease ends: a status bearing our callback may still settle it.
             tx.execute(
@@ -255,42 +435,61 @@ def settle(tx: Transaction, message_id: int, outcome: Outcome, now: datetime) ->
                 .values(error=outcome.words[:500], lease_until=now + LISTENING)
             )
         case Kind.REFUSED:
-            _move(tx, row, Status.FAILED, now, error=outcome.words)
+            _move(tx, row, Status.FAILED, now, error=outcome.words, error_code=outcome.code)
         case Kind.STOPPED:
-            _move(
-                tx,
-                row,
-                Status.QUEUED,
-                now,
-                attempts=row.attempts - 1,
-                not_before=now + outcome.wait,
-                error=outcome.words,
-            )
+            later = now + outcome.wait
+            attempts = row.attempts - 1  # nothing is wrong with this message
+            _move(tx, row, Status.QUEUED, now, attempts=attempts, error=outcome.words, error_code=outcome.code)
+            stop_number(tx, _number_of(tx, row.conversation_id), later)
 
 
 def expire(tx: Transaction, now: datetime) -> int:
     """Queue again what was being sent when its sender fell silent; return how many.
 
-    It may have been accepted, which only a report can tell. So we must have been able to hear one for a while: after
-    a crash of everything the sender is back long before the webhook is.
+    It may have been accepted, which only a report can tell. So we must have been able to hear one: after a crash of
+    everything the sender is back long before the webhook is, and what Meta could not tell us it tells again after a
+    pause as long as the outage. If nobody could hear for very long, a person decides: nothing is ever sent twice.
     """
-    since = tx.execute(
-        sa.select(doors.c.opened_at).where(doors.c.name == WEBHOOK, doors.c.seen_at > now - DOOR_SEEN_WITHIN)
-    ).scalar()
-    heard_nothing = since is not None and since <= now - LISTENING
-    before = now if heard_nothing else now - LISTENED_ENOUGH
-    silent = (messages.c.status == Status.SENDING) & (messages.c.lease_until < before)
+    silent = (messages.c.status == Status.SENDING) & (messages.c.lease_until < now)
+    due = tx.execute(sa.select(messages.c.id, messages.c.lease_until).where(UNSENT, silent).limit(100)).all()
+    if not due:
+        return 0
+    seen = sa.select(doors.c.opened_at).where(doors.c.name == WEBHOOK, doors.c.seen_at > now - DOOR_SEEN_WITHIN)
+    opened_at = tx.execute(seen).scalar()
+    heard_at = tx.execute(sa.select(deliveries.c.received_at).order_by(deliveries.c.id.desc()).limit(1)).scalar()
     expired = 0
-    for message_id in tx.execute(sa.select(messages.c.id).where(UNSENT, silent).limit(100)).scalars().all():
-        row = _locked_message(tx, message_id, skip_locked=True)
-        if row is None or row.status is not Status.SENDING or row.lease_until >= before:
+    for found in due:
+        verdict = _may_have_been_accepted(found.lease_until, opened_at, heard_at, now)
+        if verdict is None:
+            continue
+        row = _locked_message(tx, found.id, skip_locked=True)
+        if row is None or row.status is not Status.SENDING or row.lease_until != found.lease_until:
             continue
         expired += 1
-        if row.attempts >= ATTEMPTS_MAX:
-            _move(tx, row, Status.FAILED, now, error=row.error or "WhatsApp gave no answer")
+        if verdict or row.attempts >= ATTEMPTS_MAX:
+            _move(tx, row, Status.FAILED, now, error=DOUBTFUL if verdict else row.error or "WhatsApp gave no answer")
         else:
             _move(tx, row, Status.QUEUED, now)
     return expired
+
+
+def _may_have_been_accepted(
+    silent_since: datetime, opened_at: datetime | None, heard_at: datetime | None, now: datetime
+) -> bool | None:
+    """Say whether a message nobody answered for may have arrived: False is known, True is unknowable, None not yet.
+
+    Reports come within seconds of a message; so if the door was open all along, and Meta brought us anything since,
+    silence means no. If the door was shut, Meta tries again within as long as it was.
+    """
+    if opened_at is None:
+        return True if now - silent_since > LISTENED_ENOUGH else None
+    sent_at = silent_since - LEASE
+    if opened_at <= sent_at:
+        quiet = heard_at is None or heard_at < sent_at
+        enough = silent_since + (LISTENING_IN_SILENCE if quiet else timedelta(0))
+    else:
+        enough = opened_at + min(opened_at - sent_at, LISTENED_ENOUGH) + LISTENING
+    return False if now > enough else None
 
 
 def hear(tx: Transaction, reported: Reported, now: datetime) -> bool:
@@ -306,15 +505,38 @@ def hear(tx: Transaction, reported: Reported, now: datetime) -> bool:
         message_id=message_id,
         callback=reported.callback,
         error=reported.error[:500],
+        code=reported.code,
         pricing=reported.pricing,
     )
     if new is None:
         return False
     if message is not None:
-        otherwise = "WhatsApp could not deliver it" if reported.status is Status.FAILED else ""
-        status = advance(message.status, reported.status)
-        _move(tx, message, status, now, wamid=reported.wamid, error=reported.error or otherwise)
+        _follow(tx, message, reported, now)
     return True
+
+
+def _follow(tx: Transaction, message: Any, report: Any, now: datetime) -> None:
+    """Move a message on as a report says; what waited for its delivery may go."""
+    heard = Status(report.status)
+    status = advance(message.status, heard)
+    if status is not message.status or (message.wamid is None):
+        columns: dict[str, Any] = {"wamid": report.wamid}
+        if heard is Status.FAILED and status is Status.FAILED:
+            columns |= {"error": report.error or "WhatsApp could not deliver it", "error_code": report.code}
+        elif status is not Status.FAILED:
+            columns |= {"error": "", "error_code": 0}
+        _move(tx, message, status, now, **columns)
+    if RANK[heard] >= RANK[Status.FAILED]:  # failed, delivered, read, played: its place in the order is settled
+        _await(tx, message, None)
+
+
+def _await(tx: Transaction, message: Any, until: datetime | None) -> None:
+    """Let the next message of the conversation wait for the delivery of this one; or no longer."""
+    mine = conversations.c.id == message.conversation_id
+    if until is None:
+        mine &= conversations.c.awaits_id == message.id
+    awaits_id = None if until is None else message.id
+    tx.execute(sa.update(conversations).where(mine).values(awaits_id=awaits_id, awaits_until=until))
 
 
 def _reported_message(tx: Transaction, reported: Reported) -> int | None:
@@ -328,18 +550,25 @@ def _reported_message(tx: Transaction, reported: Reported) -> int | None:
     return None if found is None else int(found)
 
 
+def _number_of(tx: Transaction, conversation_id: int) -> str:
+    find = sa.select(conversations.c.phone_number_id).where(conversations.c.id == conversation_id)
+    return str(tx.execute(find).scalar_one())
+
+
 def _window_is_open(tx: Transaction, conversation_id: int, now: datetime) -> bool:
     ends = tx.execute(sa.select(conversations.c.window_ends).where(conversations.c.id == conversation_id)).scalar()
     return window_is_open(ends, now)
 
 
-def _apply_early_reports(tx: Transaction, message_id: int, wamid: str, now: datetime) -> None:
+def _apply_early_reports(tx: Transaction, message: Any, wamid: str, now: datetime) -> None:
     """Catch up with reports that came before the answer to the send itself."""
     early = (reports.c.wamid == wamid) & reports.c.message_id.is_(None)
-    for report in tx.execute(sa.select(reports).where(early)).all():
-        row = tx.execute(sa.select(messages).where(messages.c.id == message_id)).one()
-        _move(tx, row, advance(row.status, Status(report.status)), now, error=report.error)
-    tx.execute(sa.update(reports).where(early).values(message_id=message_id))
+    found = tx.execute(sa.select(reports).where(early).order_by(reports.c.id)).all()
+    for report in found:
+        row = tx.execute(sa.select(messages).where(messages.c.id == message.id)).one()
+        _follow(tx, row, report, now)
+    if found:
+        tx.execute(sa.update(reports).where(early).values(message_id=message.id))
 
 
 def _move(tx: Transaction, row: Any, status: Status, now: datetime, **columns: Any) -> None:
@@ -347,4 +576,7 @@ def _move(tx: Transaction, row: Any, status: Status, now: datetime, **columns: A
     if "error" in columns:
         columns["error"] = columns["error"][:500]
     tx.execute(sa.update(messages).where(messages.c.id == row.id).values(status=status, lease_until=None, **columns))
+    if status is Status.FAILED and row.author is Author.BOT:
+        mine = conversations.c.id == row.conversation_id
+        tx.execute(sa.update(conversations).where(mine).values(undelivered_id=row.id))
     changes.note(tx, row.conversation_id, Change.STATUS, now)

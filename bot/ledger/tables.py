@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.types import TypeDecorator
 
-from bot.vocabulary import Author, Change, Holder, Reason, Status, TurnState, UpdateState
+from bot.vocabulary import Author, Change, Errand, FileState, Holder, Reason, Status, TurnState, UpdateState
 
 metadata = sa.MetaData(
     naming_convention={
@@ -75,6 +75,7 @@ deliveries = sa.Table(
     sa.Column("id", Id, primary_key=True),
     sa.Column("received_at", Moment, nullable=False),
     sa.Column("body", sa.LargeBinary, nullable=False),  # as it came, byte for byte
+    sa.Column("again", sa.Boolean, nullable=False, server_default=sa.false()),  # somebody asked to read it again
 )
 
 updates = sa.Table(
@@ -96,7 +97,19 @@ contacts = sa.Table(
     sa.Column("phone", sa.String(32), unique=True),  # digits, no plus; may be missing since 2026
     sa.Column("bsuid", sa.String(160), unique=True),
     sa.Column("name", sa.String(200), nullable=False, server_default=""),
+    sa.Column("username", sa.String(100), nullable=False, server_default=""),
+    sa.Column("blocked_at", Moment),
+    sa.Column("marketing_stopped_at", Moment),
     sa.Column("created_at", Moment, nullable=False),
+)
+
+# Every id a contact was ever known by. `contacts` has the ones they are reached by today.
+identities = sa.Table(
+    "identities",
+    metadata,
+    sa.Column("value", sa.String(160), primary_key=True),  # a phone number's digits, or a BSUID: never the same
+    sa.Column("contact_id", Id, sa.ForeignKey("contacts.id"), nullable=False, index=True),
+    sa.Column("since", Moment, nullable=False),
 )
 
 conversations = sa.Table(
@@ -114,6 +127,13 @@ conversations = sa.Table(
     sa.Column("window_ends", Moment),
     sa.Column("lease_until", Moment),  # a turn is running until then
     sa.Column("lease_owner", sa.String(64)),
+    sa.Column("phone_until", Moment),  # somebody answers from the phone; quiet until then, it is the bot's again
+    sa.Column("paced_until", Moment),  # what was sent to this contact is paid off then (see outbox.PAIR_EVERY)
+    sa.Column("awaits_id", Id),  # the message whose delivery the next one waits for …
+    sa.Column("awaits_until", Moment),  # … until then
+    sa.Column("undelivered_id", Id),  # words of the bot's that failed; a person has to see to it
+    sa.Column("merged_into", Id),  # two contacts turned out to be one person; what was said is there now
+    sa.Column("starts_clean", sa.Boolean, nullable=False, server_default=sa.false()),  # forget what was proven before
     sa.Column("last_message_at", Moment, nullable=False),
     sa.Column("created_at", Moment, nullable=False),
     sa.UniqueConstraint("phone_number_id", "contact_id"),
@@ -128,6 +148,7 @@ turns = sa.Table(
     sa.Column("epoch", Id, nullable=False),
     sa.Column("state", Word(TurnState), nullable=False),
     sa.Column("attempts", sa.Integer, nullable=False),
+    sa.Column("bubbles", sa.Integer, nullable=False, server_default="0"),  # messages it said, each of them billed
     sa.Column("began_at", Moment, nullable=False),
     sa.Column("ended_at", Moment),
     sa.Index(
@@ -151,6 +172,10 @@ messages = sa.Table(
     sa.Column("wamid", sa.String(512), unique=True),
     sa.Column("reply_to", sa.String(512)),  # the wamid that was quoted
     sa.Column("at", Moment, nullable=False),  # when it was said: Meta's clock for contacts, ours for us
+    sa.Column("arrived_at", Moment),  # what the contact said: when we wrote it down
+    sa.Column("origin", Json),  # forwarded, from an advertisement …
+    sa.Column("edited_at", Moment),
+    sa.Column("deleted_at", Moment),  # taken back, and its words with it
     sa.Column("turn_id", Id, sa.ForeignKey("turns.id")),
     # what the contact said
     sa.Column("waiting", sa.Boolean, nullable=False),  # nobody has dealt with it yet
@@ -167,9 +192,18 @@ messages = sa.Table(
     sa.Column("not_before", Moment),
     sa.Column("lease_until", Moment),
     sa.Column("error", sa.String(500), nullable=False, server_default=""),
+    sa.Column("error_code", sa.Integer, nullable=False, server_default="0"),  # Meta's
+    sa.Column("again_of", Id),  # the failed message this one repeats
     sa.UniqueConstraint("turn_id", "n"),
     sa.UniqueConstraint("conversation_id", "client_key"),
     sa.Index("ix_messages_conversation", "conversation_id", "id"),
+    sa.Index("uq_messages_again_of", "again_of", unique=True),
+    sa.Index(
+        "ix_messages_failed",
+        "id",
+        sqlite_where=sa.text("status = 'failed'"),
+        postgresql_where=sa.text("status = 'failed'"),
+    ),
     sa.Index(
         "ix_messages_waiting",
         "conversation_id",
@@ -197,8 +231,79 @@ reports = sa.Table(
     sa.Column("message_id", Id, sa.ForeignKey("messages.id"), index=True),
     sa.Column("callback", sa.String(512), nullable=False, server_default=""),
     sa.Column("error", sa.String(500), nullable=False, server_default=""),
+    sa.Column("code", sa.Integer, nullable=False, server_default="0"),  # Meta's, of the error
     sa.Column("pricing", Json),
     sa.UniqueConstraint("wamid", "status"),
+)
+
+# Edits and deletions, kept by the message they speak of, which may come after them.
+edits = sa.Table(
+    "edits",
+    metadata,
+    sa.Column("wamid", sa.String(512), primary_key=True),
+    sa.Column("original", sa.String(512), nullable=False, index=True),
+    sa.Column("content", Json),  # NULL: it was taken back
+    sa.Column("at", Moment, nullable=False),
+)
+
+files = sa.Table(
+    "files",
+    metadata,
+    sa.Column("message_id", Id, sa.ForeignKey("messages.id"), primary_key=True, autoincrement=False),
+    sa.Column("state", Word(FileState), nullable=False),
+    sa.Column("media_id", sa.String(200), nullable=False),  # Meta's
+    sa.Column("phone_number_id", sa.String(64), nullable=False),
+    sa.Column("url", sa.String(2000), nullable=False, server_default=""),  # lives five minutes
+    sa.Column("sha256", sa.String(64), nullable=False, server_default=""),  # hex, as Meta announced it
+    sa.Column("mime_type", sa.String(100), nullable=False, server_default=""),
+    sa.Column("size", Id),  # bytes
+    sa.Column("name", sa.String(80), nullable=False, server_default=""),  # in the media folder
+    sa.Column("attempts", sa.Integer, nullable=False, server_default="0"),
+    sa.Column("not_before", Moment, nullable=False),
+    sa.Column("error", sa.String(300), nullable=False, server_default=""),
+    sa.Index(
+        "ix_files_waiting",
+        "not_before",
+        sqlite_where=sa.text("state = 'waiting'"),
+        postgresql_where=sa.text("state = 'waiting'"),
+    ),
+)
+
+errands = sa.Table(
+    "errands",
+    metadata,
+    sa.Column("id", Id, primary_key=True),
+    sa.Column("kind", Word(Errand), nullable=False),
+    sa.Column("subject", sa.String(80), nullable=False),  # whom it is about; the same twice is one errand
+    sa.Column("phone_number_id", sa.String(64), nullable=False, server_default=""),
+    sa.Column("contact_id", Id, sa.ForeignKey("contacts.id")),
+    sa.Column("wamid", sa.String(512), nullable=False, server_default=""),
+    sa.Column("typing", sa.Boolean, nullable=False, server_default=sa.false()),
+    sa.Column("attempts", sa.Integer, nullable=False, server_default="0"),
+    sa.Column("not_before", Moment, nullable=False, index=True),
+    sa.Column("asked_at", Moment, nullable=False),
+    sa.Column("error", sa.String(300), nullable=False, server_default=""),
+    sa.UniqueConstraint("kind", "subject"),
+)
+
+# Our own numbers: how fast each may send, and whether it may at all.
+numbers = sa.Table(
+    "numbers",
+    metadata,
+    sa.Column("phone_number_id", sa.String(64), primary_key=True),
+    sa.Column("paced_until", Moment),
+    sa.Column("stopped_until", Moment),
+)
+
+templates = sa.Table(
+    "templates",
+    metadata,
+    sa.Column("name", sa.String(512), primary_key=True),
+    sa.Column("language", sa.String(20), primary_key=True),
+    sa.Column("category", sa.String(40), nullable=False),
+    sa.Column("status", sa.String(40), nullable=False),
+    sa.Column("components", Json, nullable=False),
+    sa.Column("read_at", Moment, nullable=False),
 )
 
 handoffs = sa.Table(

@@ -6,13 +6,14 @@ import argparse
 import logging
 import signal
 import sys
+from datetime import timedelta
 
 from bot import clock, logs
 from bot.errors import BotError
 from bot.ledger.transaction import Ledger
 from bot.settings import Settings
 from connectors.whatsapp.client import CloudApi
-from connectors.whatsapp.sender import Sender
+from connectors.whatsapp.sender import Duties, Sender
 from connectors.whatsapp.simulator.app import PortTaken, Simulator, serve
 
 log = logging.getLogger("connectors.whatsapp")
@@ -21,7 +22,14 @@ log = logging.getLogger("connectors.whatsapp")
 def send(settings: Settings) -> None:
     """Empty the outbox until told to stop."""
     api = CloudApi(settings.whatsapp_api_url, settings.whatsapp_api_version, settings.whatsapp_access_token)
-    sender = Sender(Ledger(settings.database_url), api, clock.now, settings.alert_webhook_url)
+    duties = Duties(
+        media=settings.media,
+        account_id=settings.whatsapp_business_account_id,
+        alert_webhook_url=settings.alert_webhook_url,
+        per_second=settings.messages_per_second,
+        keep_deliveries=timedelta(days=settings.keep_deliveries_days),
+    )
+    sender = Sender(Ledger(settings.database_url), api, clock.now, duties)
     for told in (signal.SIGTERM, signal.SIGINT):
         signal.signal(told, lambda *_: sender.stop())
     log.info("sending", extra={"action": "sending"})

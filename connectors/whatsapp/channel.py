@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
+from datetime import timedelta
 from typing import Any
 
 from rasa.core.channels.channel import InputChannel, UserMessage
@@ -15,15 +16,17 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from bot import clock
 from bot.content.catalogue import Catalogue
-from bot.ledger import inbox
 from bot.ledger.transaction import Ledger
+from bot.ledger.turns import Manners
 from bot.settings import ROOT, Settings
 from connectors.whatsapp import webhook
 from connectors.whatsapp.rasa_bot import NAME, Bot
-from connectors.whatsapp.turns import Turns, Words
+from connectors.whatsapp.recorder import Recorder
+from connectors.whatsapp.turns import Turns
 
 log = logging.getLogger(__name__)
 
+READ_AGAIN_S = 3.0
 DRAIN_S = 5.0  # how long turns at work may still take when we are told to stop
 
 
@@ -33,11 +36,12 @@ class WhatsAppInput(InputChannel):  # type: ignore[misc]
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._ledger = Ledger(settings.database_url)
-        catalogue = Catalogue.load(ROOT / "data" / "responses")
-        words = Words(catalogue.say("utter_turn_failed"), catalogue.say("utter_turn_failed_twice"))
-        self._turns = Turns(self._ledger, words, clock.now, invited=settings.bot_invited)
+        self._catalogue = Catalogue.load(ROOT / "data" / "responses")
+        self._turns = Turns(self._ledger, manners_of(settings, self._catalogue), clock.now)
+        quiet = timedelta(minutes=settings.phone_quiet_min)
+        self._recorder = Recorder(self._ledger, clock.now, settings.whatsapp_phone_number_ids, quiet)
         self._bot: Bot | None = None
-        self._sweep: asyncio.Task[None] | None = None
+        self._background: list[asyncio.Task[None]] = []
 
     @classmethod
     def name(cls) -> str:
@@ -79,14 +83,27 @@ class WhatsAppInput(InputChannel):  # type: ignore[misc]
         if agent is None or not agent.is_ready():
             log.error("no model is loaded; messages are kept and wait", extra={"action": "no_model"})
             return
-        self._bot = await Bot.awake(agent, self._on_new_message)
-        self._sweep = asyncio.create_task(self._turns.sweep(self._bot.run))
+        stale = self._catalogue.say("utter_old_button")
+        self._bot = await Bot.awake(agent, self._on_new_message, stale)
+        self._background = [
+            asyncio.create_task(self._turns.sweep(self._bot.run)),
+            asyncio.create_task(self._read_again(self._bot)),
+        ]
 
     async def _end(self, _app: Sanic, _loop: Any) -> None:
         """Let the turns at work finish."""
-        if self._sweep is not None:
-            self._sweep.cancel()
+        for task in self._background:
+            task.cancel()
         await self._turns.stop(DRAIN_S)
+
+    async def _read_again(self, bot: Bot) -> None:
+        """Look for deliveries somebody asked to read again."""
+        while True:
+            try:
+                self._wake(await self._recorder.read_again(), bot)
+            except Exception:  # the database may be away for a while
+                log.exception("reading deliveries again failed", extra={"action": "read_again_failed"})
+            await asyncio.sleep(READ_AGAIN_S)
 
     async def _receive(self, request: Request) -> HTTPResponse:
         """Verify, write down, say yes."""
@@ -96,17 +113,30 @@ class WhatsAppInput(InputChannel):  # type: ignore[misc]
             log.warning("a delivery without our signature was refused", extra={"action": "unsigned"})
             return response.text("signature", status=401)
         try:
-            waiting = await asyncio.to_thread(self._record, request.body)
+            waiting = await self._recorder.record(request.body)
         except SQLAlchemyError:
             # Anything but 200 makes Meta send it again: while we can't write, that is what we want.
             log.exception("a delivery could not be written down", extra={"action": "record_failed"})
             return response.text("try again", status=503)
         if self._bot is not None:
-            for conversation_id in waiting:
-                self._turns.wake(conversation_id, self._bot.run)
+            self._wake(waiting, self._bot)
         return response.text("ok")
 
-    def _record(self, body: bytes) -> set[int]:
-        updates = webhook.read(body, self._settings.whatsapp_phone_number_ids)
-        with self._ledger.writing() as tx:
-            return inbox.record(tx, body, updates, clock.now())
+    def _wake(self, waiting: set[int], bot: Bot) -> None:
+        for conversation_id in waiting:
+            self._turns.wake(conversation_id, bot.run)
+
+
+def manners_of(settings: Settings, catalogue: Catalogue) -> Manners:
+    """Return how the bot behaves: what it says is written by content staff, the rest are settings."""
+    return Manners(
+        excuse=catalogue.say("utter_turn_failed"),
+        passing_on=catalogue.say("utter_turn_failed_twice"),
+        enough=catalogue.say("utter_too_many_messages"),
+        invited=settings.bot_invited,
+        quiet=timedelta(seconds=settings.pause_s),
+        answers_in_10_minutes=settings.answers_in_10_minutes,
+        answers_in_a_day=settings.answers_in_a_day,
+        notices_machines=settings.notice_machines,
+        shows_typing=settings.show_typing,
+    )

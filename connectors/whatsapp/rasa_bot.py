@@ -27,7 +27,7 @@ from rasa.shared.core.trackers import DialogueStateTracker
 from rasa.utils.endpoints import ClientResponseError, EndpointConfig
 
 from bot import messages as says
-from bot.ledger.inbox import Turn, Understood
+from bot.ledger.turns import Heard, Turn, Understood
 from connectors.whatsapp import speech
 from connectors.whatsapp.tracker_store import BatonTrackerStore
 from connectors.whatsapp.turns import Answer
@@ -37,6 +37,7 @@ log = logging.getLogger(__name__)
 NAME = "whatsapp"
 INTRODUCTION = "utter_introduction"  # a new contact's first answer begins with it, whatever they wrote
 TAPPED = re.compile(r"^/(?P<intent>\w+)(?P<entities>\{.*\})?$", re.DOTALL)
+ANSWERS_TO_A_QUESTION = {"affirm", "deny"}  # mean nothing without it; an old button may answer another one
 NOT_UNDERSTOOD = {"intent": {"name": "nlu_fallback", "confidence": 1.0}, "entities": [], "intent_ranking": []}
 PATIENCE_S = 15.0  # how long a turn that is done again waits for the action server to come back
 REJECTED = 400  # what an action answers on purpose, to let another one act
@@ -93,12 +94,17 @@ class WhatsAppOutput(OutputChannel):  # type: ignore[misc]  # Rasa has no types
 class Bot:
     """Rasa, as a function from a turn to an answer."""
 
-    def __init__(self, agent: Agent, on_new_message: Callable[[UserMessage], Awaitable[Any]]) -> None:
+    def __init__(
+        self, agent: Agent, on_new_message: Callable[[UserMessage], Awaitable[Any]], old_button: says.Outbound
+    ) -> None:
         self._agent = agent
         self._on_new_message = on_new_message
+        self._old_button = old_button
 
     @classmethod
-    async def awake(cls, agent: Agent, on_new_message: Callable[[UserMessage], Awaitable[Any]]) -> Bot:
+    async def awake(
+        cls, agent: Agent, on_new_message: Callable[[UserMessage], Awaitable[Any]], old_button: says.Outbound
+    ) -> Bot:
         """Make Rasa fail loudly where it would lose a turn in silence, and warm the model up."""
         kept = getattr(agent.tracker_store, "_tracker_store", agent.tracker_store)
         if not isinstance(kept, BatonTrackerStore):
@@ -113,7 +119,7 @@ class Bot:
         if agent.action_endpoint is not None:
             _watch(agent.action_endpoint)
         await agent.parse_message("hello")
-        return cls(agent, on_new_message)
+        return cls(agent, on_new_message, old_button)
 
     async def run(self, turn: Turn) -> Answer:
         """Let Rasa answer one turn. A turn that was answered before a crash is read back, not done again; one whose
@@ -128,7 +134,10 @@ class Bot:
             await self._begin_clean(turn.key)
         output, faults = WhatsAppOutput(), list[str]()
         _action_faults.set(faults)
-        parsed = await self._understand(turn.heard.content)
+        parsed = await self._understand(turn.heard)
+        intent = str(parsed["intent"]["name"])
+        if turn.heard[0].stale and intent in ANSWERS_TO_A_QUESTION:
+            return Answer([self._old_button], Understood(intent, 1.0))
         await self._on_new_message(
             UserMessage(
                 text=parsed["text"],
@@ -150,8 +159,24 @@ class Bot:
             raise ActionsDown("; ".join(faults))
         return output.answer(parsed)
 
-    async def _understand(self, content: says.Inbound) -> dict[str, Any]:
-        """Return Rasa's parse data. Only free text is guessed at; what is certain is said with certainty."""
+    async def _understand(self, heard: tuple[Heard, ...]) -> dict[str, Any]:
+        """Return Rasa's parse data of what the contact said. Only free text is guessed at; what is certain is said so.
+
+        A burst is one message of several lines. If there is anything in it the bot can't read, that is what it is
+        about: the words are its caption.
+        """
+        if len(heard) == 1:
+            return await self._understand_one(heard[0].content)
+        words = "\n".join(one.content.text for one in heard if one.content.text.strip())
+        for one in heard:
+            if isinstance(one.content, says.Media) or (
+                isinstance(one.content, says.Other) and one.content.kind != "text"
+            ):
+                parsed = await self._understand_one(one.content)
+                return {**parsed, "text": words or parsed["text"]}
+        return await self._understand_one(says.Text(words) if words else says.Other("text"))
+
+    async def _understand_one(self, content: says.Inbound) -> dict[str, Any]:
         match content:
             case says.Text():
                 return await self._understand_text(content.text)
@@ -166,7 +191,10 @@ class Bot:
             case says.Other(kind="text"):  # no words in it
                 return {**NOT_UNDERSTOOD, "text": "(nothing)"}
             case says.Other():
-                return _certain("sent_media", content.text or f"({content.kind})", {"media_kind": content.kind})
+                return _certain("sent_media", f"({content.kind})", {"media_kind": content.kind})
+            case says.Cards() | says.Order() | says.Answers() | says.Reaction():
+                kind = says.type_of(content)
+                return _certain("sent_media", content.text or f"({kind})", {"media_kind": kind})
 
     async def _understand_text(self, text: str) -> dict[str, Any]:
         """Parse free text. A leading slash is Rasa's command language, open to anybody: here it is only text."""

@@ -1,90 +1,117 @@
-"""The outbox loop: claim, send, settle. No transaction is open while Meta answers."""
+"""The outbox loop: claim, send, settle; and what else Meta is asked for. No transaction is open while Meta answers."""
 
 from __future__ import annotations
 
 import logging
 import threading
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from pathlib import Path
 
 import requests
 from sqlalchemy.exc import SQLAlchemyError
 
 from bot.clock import Clock
-from bot.ledger import alarms, outbox, transcript
+from bot.ledger import alarms, errands, handoffs, inbox, outbox, transcript
+from bot.ledger.errands import Asked
 from bot.ledger.outbox import Kind, Outcome, Outgoing
 from bot.ledger.transaction import Ledger, Transaction
+from bot.messages import MessageTemplate
+from bot.vocabulary import Errand
 from connectors.whatsapp import payloads
 from connectors.whatsapp.client import CloudApi
 from connectors.whatsapp.errors import (
     PAIR_LIMIT,
     NotConnected,
     Refused,
+    Scope,
     SignedOut,
     Throttled,
+    Unreachable,
     WhatsAppError,
     WindowShut,
 )
 
 log = logging.getLogger(__name__)
 
-IDLE_S = 0.2  # how often an empty outbox is looked at
+IDLE_S = 0.1  # how often an empty outbox is looked at
 HOUSEKEEPING_S = 2.0
 AT_ONCE = 8  # messages in flight, each to another contact
 SIGNED_OUT = "signed_out"  # and the number
 SETTLE_PAUSES_S = (0.1, 0.2, 0.5, 1, 2, 3, 3, 5)  # less than a lease in all
 STUCK_AFTER = timedelta(minutes=2)
 SIGNED_OUT_WAIT = timedelta(seconds=30)
+NOT_CONNECTED_WAIT = timedelta(seconds=2)
+LONGEST_WAIT_S = 64.0  # when Meta names none; its own advice is 4^n seconds: 1, 4, 16, 64
+UPLOADS_MAX = 5
+PRUNE_EVERY_S = 600.0
+
+
+@dataclass(frozen=True)
+class Duties:
+    """What a sender needs to know beside the ledger and the Cloud API."""
+
+    media: Path | None = None  # where files to be sent lie
+    account_id: str = ""  # whose templates are read
+    alert_webhook_url: str = ""
+    per_second: float = 80.0  # of each of our numbers
+    keep_deliveries: timedelta = timedelta(days=30)
 
 
 def outcome_of(problem: WhatsAppError, attempts: int) -> Outcome:
     """Decide what follows a failed send; a value, carried out by the outbox."""
+    words, code = str(problem), problem.code
     match problem:
         case WindowShut() | Refused():
-            return Outcome(Kind.REFUSED, words=str(problem))
+            return Outcome(Kind.REFUSED, words=words, code=code)
         case SignedOut():
-            return Outcome(Kind.STOPPED, words=str(problem), wait=SIGNED_OUT_WAIT)
+            wait = SIGNED_OUT_WAIT if problem.retry_after_s is None else timedelta(seconds=problem.retry_after_s)
+            return Outcome(Kind.STOPPED, words=words, wait=wait, code=code)
         case Throttled():
+            if problem.attempts_max is not None and attempts >= problem.attempts_max:
+                return Outcome(Kind.REFUSED, words=words, code=code)
             base = 4 if problem.code == PAIR_LIMIT else 2
+            wait_s = problem.retry_after_s or min(base ** max(attempts - 1, 0), LONGEST_WAIT_S)
+            slower = problem.scope in {Scope.NUMBER, Scope.ACCOUNT}
             return Outcome(
-                Kind.LATER, words=str(problem), wait=timedelta(seconds=min(base ** max(attempts - 1, 0), 64))
+                Kind.SLOWER if slower else Kind.LATER, words=words, wait=timedelta(seconds=wait_s), code=code
             )
         case NotConnected():
-            return Outcome(Kind.STOPPED, words=str(problem), wait=timedelta(seconds=2))
+            return Outcome(Kind.STOPPED, words=words, wait=NOT_CONNECTED_WAIT)
         case _:
-            return Outcome(Kind.UNHEARD, words=str(problem))
+            return Outcome(Kind.UNHEARD, words=words, code=code)
 
 
 def claim_one(ledger: Ledger, now: Clock) -> Outgoing | None:
-    """Claim the next message; only a look when there is none, so that an idle sender blocks no writer."""
+    """Claim the next message."""
+    found = claim_some(ledger, now, 1)
+    return found[0] if found else None
+
+
+def claim_some(ledger: Ledger, now: Clock, most: int, per_second: float = 80.0) -> list[Outgoing]:
+    """Claim what may go now; only a look when there is nothing, so that an idle sender blocks no writer."""
     with ledger.reading() as tx:
         if not outbox.is_due(tx, now()):
-            return None
+            return []
     with ledger.writing() as tx:
-        return outbox.claim(tx, now())
+        return outbox.claim_some(tx, now(), most, per_second=per_second)
 
 
-def send(ledger: Ledger, api: CloudApi, outgoing: Outgoing, now: Clock) -> None:
+def send(ledger: Ledger, api: CloudApi, outgoing: Outgoing, now: Clock, media: Path | None = None) -> None:
     """Send a claimed message and write down what became of it. No transaction is open while Meta answers."""
-    try:
-        outcome = Outcome(Kind.ACCEPTED, wamid=api.send(outgoing.phone_number_id, payloads.render(outgoing)))
-    except WhatsAppError as problem:
-        outcome = outcome_of(problem, outgoing.attempts)
-        log.warning(
-            "a message was not accepted: %s",
-            type(problem).__name__,
-            extra={"action": "send_failed", "message_id": outgoing.id, "code": problem.code},
-        )
-        alarming = isinstance(problem, SignedOut)
-    else:
-        alarming = False
+    outcome = _uploaded(ledger, api, outgoing, now, media)
+    if isinstance(outcome, Outgoing):
+        outcome = _sent(api, outcome)
+    signed_out = outcome.kind is Kind.STOPPED and outcome.wait >= SIGNED_OUT_WAIT
     alarm = f"{SIGNED_OUT} {outgoing.phone_number_id}"[:64]
     for pause in SETTLE_PAUSES_S:
         try:
             with ledger.writing() as tx:
                 outbox.settle(tx, outgoing.id, outcome, now())
-                if alarming:
+                if signed_out:
                     words = (
                         f"WhatsApp refuses to send: {outcome.words}. Nothing is lost; it goes out once this is mended."
                     )
@@ -100,6 +127,72 @@ def send(ledger: Ledger, api: CloudApi, outgoing: Outgoing, now: Clock) -> None:
     log.error("an outcome was never written down", extra={"action": "settle_lost", "message_id": outgoing.id})
 
 
+def _uploaded(ledger: Ledger, api: CloudApi, outgoing: Outgoing, now: Clock, media: Path | None) -> Outgoing | Outcome:
+    """Give Meta the file a message carries, if it carries one; a failure here has sent nothing."""
+    file = outbox.file_of(outgoing.content)
+    if file is None:
+        return outgoing
+    if media is None:
+        return Outcome(Kind.REFUSED, words="there is no folder for files here")
+    try:
+        media_id = api.upload(outgoing.phone_number_id, media / Path(file.file).name, file.mime_type)
+    except (NotConnected, Unreachable) as problem:
+        if outgoing.attempts >= UPLOADS_MAX:
+            return Outcome(Kind.REFUSED, words=f"the file could not be brought to WhatsApp: {problem}")
+        return Outcome(Kind.LATER, words=str(problem), wait=timedelta(seconds=2**outgoing.attempts))
+    except WhatsAppError as problem:
+        return outcome_of(problem, outgoing.attempts)
+    with ledger.writing() as tx:
+        outbox.renew(tx, outgoing.id, now())
+    return replace(outgoing, media_id=media_id)
+
+
+def _sent(api: CloudApi, outgoing: Outgoing) -> Outcome:
+    try:
+        return Outcome(Kind.ACCEPTED, wamid=api.send(outgoing.phone_number_id, payloads.render(outgoing)))
+    except WhatsAppError as problem:
+        log.warning(
+            "a message was not accepted: %s",
+            type(problem).__name__,
+            extra={"action": "send_failed", "message_id": outgoing.id, "code": problem.code},
+        )
+        return outcome_of(problem, outgoing.attempts)
+
+
+def run_errand(ledger: Ledger, api: CloudApi, asked: Asked, now: Clock, account_id: str) -> None:
+    """Ask Meta for one thing, and write down what came of it."""
+    try:
+        found = _asked(api, asked, account_id)
+    except WhatsAppError as problem:
+        for_good = isinstance(problem, (Refused, WindowShut))
+        with ledger.writing() as tx:
+            given_up = errands.failed(tx, asked, str(problem), now(), for_good=for_good)
+            if given_up and asked.kind is not Errand.SEEN:
+                words = f"WhatsApp would not do this ({asked.kind.value}): {problem}"
+                alarms.raise_alarm(tx, f"errand {asked.kind.value}", words, now())
+        log.info(
+            "an errand failed: %s", type(problem).__name__, extra={"action": "errand_failed", "kind": asked.kind.value}
+        )
+        return
+    with ledger.writing() as tx:
+        if found is not None:
+            errands.keep_templates(tx, found, now())
+        errands.done(tx, asked, now())
+
+
+def _asked(api: CloudApi, asked: Asked, account_id: str) -> list[MessageTemplate] | None:
+    match asked.kind:
+        case Errand.SEEN:
+            api.see(asked.phone_number_id, asked.wamid, typing=asked.typing)
+        case Errand.BLOCK:
+            api.block(asked.phone_number_id, phone=asked.phone, bsuid=asked.bsuid)
+        case Errand.UNBLOCK:
+            api.unblock(asked.phone_number_id, phone=asked.phone, bsuid=asked.bsuid)
+        case Errand.TEMPLATES:
+            return api.templates(account_id) if account_id else None
+    return None
+
+
 def _alarm_if_stuck(tx: Transaction, now: datetime) -> None:
     """Raise an alarm while something has waited too long to go out, whatever the reason; clear it when it has."""
     oldest = transcript.oldest_unsent_message(tx)
@@ -110,15 +203,16 @@ def _alarm_if_stuck(tx: Transaction, now: datetime) -> None:
 
 
 class Sender:
-    """Keeps the outbox empty until it is told to stop."""
+    """Keeps the outbox empty until it is told to stop. Several may run at once, on PostgreSQL on several machines."""
 
-    def __init__(self, ledger: Ledger, api: CloudApi, now: Clock, alert_webhook_url: str = "") -> None:
+    def __init__(self, ledger: Ledger, api: CloudApi, now: Clock, duties: Duties | None = None) -> None:
         self._ledger = ledger
         self._api = api
         self._now = now
-        self._alert_webhook_url = alert_webhook_url
+        self._duties = duties or Duties()
         self._stop = threading.Event()
-        self._free = threading.Semaphore(AT_ONCE)
+        self._in_flight = threading.Semaphore(AT_ONCE)
+        self._prune_at = 0.0
 
     def stop(self) -> None:
         """Finish what is in flight and end."""
@@ -126,60 +220,89 @@ class Sender:
 
     def run(self) -> None:
         """Send until stopped, several at a time, each to another contact: the outbox keeps every contact's order."""
-        with ThreadPoolExecutor(max_workers=AT_ONCE + 1) as pool:
-            pool.submit(self._keep_house)
+        with ThreadPoolExecutor(max_workers=AT_ONCE + 2) as pool:
+            pool.submit(self._again_and_again, HOUSEKEEPING_S, self._keep_house)
+            pool.submit(self._again_and_again, IDLE_S, self._run_errands)
             try:
                 while not self._stop.is_set():
-                    self._free.acquire()
-                    outgoing = self._claim()
-                    if outgoing is None:
-                        self._free.release()
-                        self._stop.wait(IDLE_S)
-                    else:
+                    free = self._take_free()
+                    claimed = self._claim(free)
+                    for _ in range(free - len(claimed)):
+                        self._in_flight.release()
+                    for outgoing in claimed:
                         pool.submit(self._send, outgoing)
+                    if not claimed:
+                        self._stop.wait(IDLE_S)
             finally:
                 self._stop.set()  # a sender that ends must end whole, so that the runner starts a new one
 
-    def _claim(self) -> Outgoing | None:
+    def _take_free(self) -> int:
+        """Wait for room for one message, and take all the room there is."""
+        self._in_flight.acquire()
+        free = 1
+        while self._in_flight.acquire(blocking=False):
+            free += 1
+        return free
+
+    def _claim(self, most: int) -> list[Outgoing]:
         try:
-            return claim_one(self._ledger, self._now)
+            return claim_some(self._ledger, self._now, most, self._duties.per_second)
         except Exception:  # the ledger may be away for a while; the sender must not be
             log.exception("nothing could be claimed", extra={"action": "claim_failed"})
             self._stop.wait(1.0)
-            return None
+            return []
 
     def _send(self, outgoing: Outgoing) -> None:
         try:
-            send(self._ledger, self._api, outgoing, self._now)
+            send(self._ledger, self._api, outgoing, self._now, self._duties.media)
         except Exception:  # whatever it was, the next message must still go; this one's lease brings it back
             log.exception("the sender stumbled", extra={"action": "sender_stumbled", "message_id": outgoing.id})
         finally:
-            self._free.release()
+            self._in_flight.release()
+
+    def _again_and_again(self, every_s: float, work: Callable[[], None]) -> None:
+        while not self._stop.is_set():
+            try:
+                work()
+            except Exception:  # whatever it was, the next time may go well
+                log.exception("work beside the sending failed", extra={"action": "beside_failed"})
+            self._stop.wait(every_s)
+
+    def _run_errands(self) -> None:
+        with self._ledger.reading() as tx:
+            if not errands.is_due(tx, self._now()):
+                return
+        with self._ledger.writing() as tx:
+            claimed = errands.claim(tx, self._now())
+        for asked in claimed:
+            run_errand(self._ledger, self._api, asked, self._now, self._duties.account_id)
 
     def _keep_house(self) -> None:
-        """Bring back what fell silent; tell the alert webhook what was raised."""
-        next_at = 0.0
-        while not self._stop.is_set():
-            if time.monotonic() >= next_at:
-                next_at = time.monotonic() + HOUSEKEEPING_S
-                try:
-                    with self._ledger.writing() as tx:
-                        outbox.expire(tx, self._now())
-                        _alarm_if_stuck(tx, self._now())
-                    self._tell_alarms()
-                except Exception:  # whatever it was, what falls silent must be brought back next time
-                    log.exception("keeping house failed", extra={"action": "house_unkept"})
-            self._stop.wait(IDLE_S)
+        """Bring back what fell silent, pass on what failed, forget what is old, tell what was raised."""
+        now = self._now()
+        with self._ledger.writing() as tx:
+            outbox.expire(tx, now)
+            handoffs.hand_off_undelivered(tx, now)
+            handoffs.give_back_from_phone(tx, now)
+            _alarm_if_stuck(tx, now)
+        if time.monotonic() >= self._prune_at:
+            self._prune_at = time.monotonic() + PRUNE_EVERY_S
+            with self._ledger.writing() as tx:
+                inbox.prune(tx, now - self._duties.keep_deliveries)
+                if self._duties.account_id:
+                    errands.keep_reading_templates(tx, now)
+        self._tell_alarms()
 
     def _tell_alarms(self) -> None:
-        if not self._alert_webhook_url:
+        url = self._duties.alert_webhook_url
+        if not url:
             return
         with self._ledger.reading() as tx:
             untold = alarms.untold(tx)
         for alarm in untold:
             body = {"alarm": alarm.name, "text": alarm.words, "since": alarm.raised_at.isoformat()}
             try:
-                requests.post(self._alert_webhook_url, json=body, timeout=10).raise_for_status()
+                requests.post(url, json=body, timeout=10).raise_for_status()
             except requests.RequestException:
                 log.warning("the alert webhook did not take an alarm", extra={"action": "alert_failed"})
                 return

@@ -7,13 +7,14 @@ import logging
 import secrets
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from datetime import datetime
 
 from bot import messages as says
 from bot.clock import Clock
 from bot.errors import LeaseLost
-from bot.ledger import inbox
-from bot.ledger.inbox import Turn, Understood
+from bot.ledger import inbox, turns
 from bot.ledger.transaction import Ledger
+from bot.ledger.turns import Manners, NotYet, Turn, Understood
 
 log = logging.getLogger(__name__)
 
@@ -32,25 +33,16 @@ class Answer:
     may_be_silent: bool = False
 
 
-@dataclass(frozen=True)
-class Words:
-    """What the contact hears when the bot fails; written by content staff."""
-
-    excuse: says.Outbound
-    passing_on: says.Outbound
-
-
 RunBot = Callable[[Turn], Awaitable[Answer]]
 
 
 class Turns:
     """Gives every waiting message its turn, in order, surviving the death of any process."""
 
-    def __init__(self, ledger: Ledger, words: Words, now: Clock, *, invited: bool) -> None:
+    def __init__(self, ledger: Ledger, manners: Manners, now: Clock) -> None:
         self._ledger = ledger
-        self._words = words
+        self._manners = manners
         self._now = now
-        self._invited = invited
         self._owner = secrets.token_hex(8)
         self._at_work: dict[int, asyncio.Task[None]] = {}
         self._woken: set[int] = set()
@@ -87,21 +79,37 @@ class Turns:
         try:
             while True:
                 self._woken.discard(conversation_id)
+                await self._until_they_pause(conversation_id)
+                failed = False
                 async with self._room:
                     turn = await asyncio.to_thread(self._begin, conversation_id)
-                    if turn is not None:
-                        await self._run(turn, run_bot)
+                    if isinstance(turn, Turn):
+                        failed = not await self._run(turn, run_bot)
                 if turn is None and conversation_id not in self._woken:
                     return
                 if self._stopping:
                     await asyncio.to_thread(self._release, conversation_id)
                     return
+                if failed:
+                    await asyncio.sleep(RETRY_S)
         except Exception:  # the row keeps; the sweep comes back to it
             log.exception("a conversation could not be seen to", extra={"action": "turns_failed"})
         finally:
             del self._at_work[conversation_id]
 
-    async def _run(self, turn: Turn, run_bot: RunBot) -> None:
+    async def _until_they_pause(self, conversation_id: int) -> None:
+        """Wait while the contact is writing on: people send one thought in three messages."""
+        if not self._manners.quiet:
+            return
+        while not self._stopping:
+            due = await asyncio.to_thread(self._due, conversation_id)
+            wait_s = 0.0 if due is None else (due - self._now()).total_seconds()
+            if wait_s <= 0:
+                return
+            await asyncio.sleep(wait_s)
+
+    async def _run(self, turn: Turn, run_bot: RunBot) -> bool:
+        """Run one turn; say whether it is over, one way or the other."""
         keeper = asyncio.create_task(self._keep(turn))
         try:
             answer = await run_bot(turn)
@@ -113,9 +121,10 @@ class Turns:
             )
         except Exception:  # Rasa raises what it likes; the contact must not pay: once more, then a person
             log.exception("a turn failed", extra={"action": "turn_failed", "conversation": turn.key})
-            await asyncio.sleep(RETRY_S)
+            return False
         finally:
             keeper.cancel()
+        return True
 
     async def _keep(self, turn: Turn) -> None:
         """Renew the lease while the bot thinks."""
@@ -130,37 +139,35 @@ class Turns:
         with self._ledger.writing() as tx:
             inbox.keep_door_open(tx, self._now())
         with self._ledger.reading() as tx:
-            return inbox.waiting_conversations(tx, self._now())
+            return turns.waiting_conversations(tx, self._now())
 
-    def _begin(self, conversation_id: int) -> Turn | None:
+    def _due(self, conversation_id: int) -> datetime | None:
+        with self._ledger.reading() as tx:
+            return turns.answer_due(tx, conversation_id, self._manners.quiet)
+
+    def _begin(self, conversation_id: int) -> Turn | NotYet | None:
         with self._ledger.writing() as tx:
-            return inbox.begin_turn(
-                tx,
-                conversation_id,
-                owner=self._owner,
-                invited=self._invited,
-                passing_on=self._words.passing_on,
-                now=self._now(),
-            )
+            return turns.begin_turn(
+                tx, conversation_id, owner=self._owner, manners=self._manners, now=self._now()
+            )  # fmt: skip
 
     def _end(self, turn: Turn, answer: Answer) -> None:
         with self._ledger.writing() as tx:
-            inbox.end_turn(
+            turns.end_turn(
                 tx,
                 turn,
                 owner=self._owner,
                 said=answer.said,
                 understood=answer.understood,
                 may_be_silent=answer.may_be_silent,
-                excuse=self._words.excuse,
-                passing_on=self._words.passing_on,
+                manners=self._manners,
                 now=self._now(),
             )
 
     def _renew(self, turn: Turn) -> None:
         with self._ledger.writing() as tx:
-            inbox.renew(tx, turn.conversation_id, self._owner, self._now())
+            turns.renew(tx, turn.conversation_id, self._owner, self._now())
 
     def _release(self, conversation_id: int) -> None:
         with self._ledger.writing() as tx:
-            inbox.release(tx, conversation_id, self._owner)
+            turns.release(tx, conversation_id, self._owner)

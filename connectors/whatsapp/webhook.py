@@ -2,36 +2,29 @@
 
 Meta may batch up to 1,000 updates over many entries and changes, adds types and fields without notice, and leaves out
 fields its documentation calls required. So everything is read item by item, and what can't be read is said to be so.
+Here is the envelope; `reading` reads the items of conversations, `notices` what is about the account.
 """
 
 from __future__ import annotations
 
 import hashlib
 import hmac
-import json
-from collections.abc import Iterator
-from datetime import datetime, timezone
+from collections.abc import Iterable, Iterator
 from typing import Any
 
-from bot import messages as says
-from bot.errors import TooLong
-from bot.updates import ContactRef, Received, Reported, Unsupported, Update
-from bot.vocabulary import Status
-from connectors.whatsapp.errors import in_words
+from bot.updates import Unsupported, Update
+from connectors.whatsapp import loose, notices, reading
+from connectors.whatsapp.reading import Around, Reader, guarded
 
-MEDIA = {"image", "video", "audio", "document", "sticker"}
-QUIET = {
-    "reaction",
-    "edit",
-    "revoke",
-    "system",
-    "request_welcome",
-    "ephemeral",
-}  # kept, but nobody is owed an answer
-LAST_SECOND = 4_102_444_800  # 2100; a later one is garbage, and not every database knows it
-STATUSES = {
-    status.value: status for status in (Status.SENT, Status.DELIVERED, Status.READ, Status.PLAYED, Status.FAILED)
+TALK = {"messages", "standby", "smb_message_echoes", "user_preferences"}  # the fields that are about conversations
+LISTS: dict[str, Reader] = {  # what may stand in each of them, in the order in which it is told
+    "messages": reading.message,
+    "message_echoes": reading.echo,
+    "statuses": reading.status,
+    "user_preferences": reading.preference,
+    "errors": reading.fault,
 }
+MOST_LEFT_OVER = 1_000  # Meta promises no more updates than that; three megabytes of `0,0,0` are not worth a row each
 
 
 def is_signed(body: bytes, header: str | None, secrets: tuple[str, ...]) -> bool:
@@ -40,7 +33,7 @@ def is_signed(body: bytes, header: str | None, secrets: tuple[str, ...]) -> bool
         return False
     given = header.removeprefix("sha256=").encode("utf-8", "surrogateescape")
     fits = False
-    for secret in secrets:  # all of them are tried, so that the time taken says nothing
+    for secret in filter(None, secrets):  # all of them are tried, so that the time taken says nothing
         expected = hmac.new(secret.encode(), body, hashlib.sha256).hexdigest().encode()
         fits = hmac.compare_digest(given, expected) or fits
     return fits
@@ -53,217 +46,67 @@ def answer_challenge(query: dict[str, str], verify_token: str) -> str | None:
         return None
     if not hmac.compare_digest(given.encode("utf-8", "surrogateescape"), verify_token.encode()):
         return None
-    return query.get("hub.challenge", "")
+    return query.get("hub.challenge")
 
 
 def read(body: bytes, our_numbers: tuple[str, ...]) -> list[Update]:
     """Return everything a signed body says, in its order; never raises."""
     try:
-        parsed = json.loads(body)
+        parsed = loose.parse(body)
     except (ValueError, RecursionError):
         return [Unsupported("unreadable", "not JSON", unreadable=True)]
     if not isinstance(parsed, dict):
         return [Unsupported("unreadable", "not a JSON object", unreadable=True)]
-    try:
-        parsed = _clean(parsed)
-    except RecursionError:
-        return [Unsupported("unreadable", "nested too deeply", unreadable=True)]
-    found: list[Update] = []
-    for entry in _dicts(parsed.get("entry")):
-        for change in _dicts(entry.get("changes")):
-            found.extend(_read_change(change, our_numbers))
+    found = _folded(_read_all(parsed, our_numbers))
     return found or [Unsupported("empty", "no entry with a change in it")]
 
 
+def _read_all(parsed: dict[str, Any], our_numbers: tuple[str, ...]) -> Iterator[Update]:
+    for entry in loose.items(parsed.get("entry")):
+        if entry is None:
+            yield Unsupported("entry", "not an object", unreadable=True)
+            continue
+        for change in loose.items(entry.get("changes")):
+            yield from _read_change(change or {}, our_numbers)
+
+
 def _read_change(change: dict[str, Any], our_numbers: tuple[str, ...]) -> Iterator[Update]:
-    name, value = str(change.get("field", "")), change.get("value")
-    if name != "messages" or not isinstance(value, dict):
-        yield Unsupported(name or "unknown")
-        return
-    number = str(_dict(value.get("metadata")).get("phone_number_id", ""))[:64]
-    if our_numbers and number not in our_numbers:
-        yield Unsupported("messages", f"for a number that is not ours ({number})")
-        return
-    cards = _dicts(value.get("contacts"))
-    said = False
-    items = _dicts(value.get("messages"))
-    for item in items:
-        said = True
-        # Whose card it is may be left to guess only where there is one of each.
-        yield _guarded(_read_message, item, number, cards, len(items) == len(cards) == 1)
-    for item in _dicts(value.get("statuses")):
-        said = True
-        yield _guarded(_read_status, item)
-    for item in _dicts(value.get("errors")):
-        said = True
-        yield Unsupported("error", f"{item.get('code')}: {item.get('title', '')}")
-    if not said:
-        yield Unsupported("messages", "nothing in it that we know")
-
-
-def _guarded(read_item: Any, item: dict[str, Any], *more: Any) -> Update:
-    """Read one item; a malformed one is said to be so and harms no other."""
-    try:
-        update: Update = read_item(item, *more)
-    except (KeyError, ValueError, TypeError, AttributeError, OverflowError, TooLong) as problem:
-        return Unsupported(
-            str(item.get("type") or item.get("status") or "unknown"),
-            f"malformed: {type(problem).__name__}",
-            unreadable=True,
-        )
-    return update
-
-
-def _read_message(item: dict[str, Any], number: str, cards: list[dict[str, Any]], only: bool) -> Update:
-    wamid = item["id"]
-    if not isinstance(wamid, str) or not wamid or len(wamid) > 512:
-        raise ValueError("no usable id")
-    contact = _contact(item, cards, only)
-    if contact.phone is None and contact.bsuid is None:
-        return Unsupported(str(item.get("type", "unknown")), "nobody is named as its contact", unreadable=True)
-    kind = str(item.get("type", "unknown"))
-    try:
-        content = _content(kind, item)
-    except (KeyError, ValueError, TypeError, TooLong):
-        content = says.Other(kind[:32], "")  # somebody wrote something: a person can ask what it was
-    quoted = _dict(item.get("context")).get("id")
-    return Received(
-        wamid=wamid,
-        phone_number_id=number,
-        contact=contact,
-        content=content,
-        sent_at=_moment_or_none(item.get("timestamp")),
-        reply_to=quoted if isinstance(quoted, str) and len(quoted) <= 512 else None,
-        wants_answer=kind not in QUIET,
-    )
-
-
-def _contact(item: dict[str, Any], cards: list[dict[str, Any]], only: bool) -> ContactRef:
-    """Join what the message and its contact card say; either may lack either id."""
-    phone, bsuid = _digits(item.get("from")), _word(item.get("from_user_id"))
-    card: dict[str, Any] = {}
-    for candidate in cards:
-        if (bsuid and candidate.get("user_id") == bsuid) or (phone and _digits(candidate.get("wa_id")) == phone):
-            card = candidate
-            break
+    field, value = loose.line(change.get("field"), 64), change.get("value")
+    if not field or not isinstance(value, dict):
+        yield Unsupported(field or "change", "without field or value", unreadable=True)
+    elif field in TALK:
+        yield from _read_talk(field, value, our_numbers)
     else:
-        if only:
-            card = cards[0]
-    name = _dict(card.get("profile")).get("name")
-    return ContactRef(
-        phone=phone or _digits(card.get("wa_id")),
-        bsuid=bsuid or _word(card.get("user_id")),
-        name=name if isinstance(name, str) else "",
-    )
+        yield guarded(notices.read, value, Around(field))
 
 
-def _content(kind: str, item: dict[str, Any]) -> says.Inbound:
-    node = _dict(item.get(kind))
-    if kind == "text":
-        body = str(node["body"])[: says.TEXT_MAX]
-        return says.Text(body) if body.strip() else says.Other("text", "")
-    if kind in MEDIA:
-        return says.Media(
-            kind=kind,
-            media_id=str(node["id"]),
-            caption=str(node.get("caption", ""))[: says.BODY_MAX],
-            mime_type=str(node.get("mime_type", "")).split(";")[0].strip(),
-            filename=str(node.get("filename", ""))[:200],
-            voice=node.get("voice") is True,
-        )
-    if kind == "location":
-        return says.Place(
-            latitude=_degrees(node["latitude"]),
-            longitude=_degrees(node["longitude"]),
-            name=str(node.get("name", ""))[:200],
-            address=str(node.get("address", ""))[:300],
-        )
-    if kind == "interactive":
-        for answer in ("button_reply", "list_reply"):
-            tapped = node.get(answer)
-            if isinstance(tapped, dict):
-                return says.Tap(str(tapped["id"])[: says.ID_MAX], str(tapped.get("title", ""))[:200])
-        return says.Other(str(node.get("type", "interactive"))[:32], "")
-    if kind == "button":  # the quick reply of a template
-        return says.Tap(str(node.get("payload", ""))[: says.ID_MAX], str(node.get("text", ""))[:200])
-    if kind == "reaction":
-        return says.Other("reaction", str(node.get("emoji", ""))[:40])
-    return says.Other(kind[:32] or "unknown", "")
+def _read_talk(field: str, value: dict[str, Any], our_numbers: tuple[str, ...]) -> Iterator[Update]:
+    lists = {name: list(loose.items(value.get(name))) for name in LISTS}
+    around = reading.around(field, value, many=sum(map(len, lists.values())) - len(lists["errors"]) > 1)
+    is_ours = around.number != "" and (not our_numbers or around.number in our_numbers)
+    for name, items in lists.items():
+        for item in items:
+            read_it = is_ours or name == "errors"  # which may be the account's
+            yield guarded(LISTS[name], item, around) if read_it else _not_ours(name, around.number)
+    if not any(lists.values()):
+        yield Unsupported(field, "nothing in it that we know")
 
 
-def _read_status(item: dict[str, Any]) -> Update:
-    status = STATUSES.get(str(item.get("status")))
-    if status is None:
-        return Unsupported(f"status {item.get('status')}")
-    wamid = item["id"]
-    if not isinstance(wamid, str) or not wamid or len(wamid) > 512:
-        raise ValueError("no usable id")
-    pricing = item.get("pricing")
-    return Reported(
-        wamid=wamid,
-        status=status,
-        at=_moment(item["timestamp"]),
-        callback=str(item.get("biz_opaque_callback_data", ""))[: says.CALLBACK_MAX],
-        error=_why(item) if status is Status.FAILED else "",
-        pricing=pricing if isinstance(pricing, dict) else None,
-    )
+def _not_ours(name: str, number: str) -> Update:
+    if not number:
+        return Unsupported(name, "it does not say for which of our numbers", unreadable=True)
+    return Unsupported(name, f"for a number that is not ours ({number})")
 
 
-def _why(item: dict[str, Any]) -> str:
-    for problem in _dicts(item.get("errors")):
-        code = problem.get("code")
-        details = _dict(problem.get("error_data")).get("details") or problem.get("title") or "no reason given"
-        return in_words(code if isinstance(code, int) else 0, str(details))
-    return "WhatsApp could not deliver it"
-
-
-def _moment(value: Any) -> datetime:
-    seconds = int(value)
-    if not 0 < seconds < LAST_SECOND:
-        raise ValueError("no moment of ours")
-    return datetime.fromtimestamp(seconds, tz=timezone.utc)
-
-
-def _moment_or_none(value: Any) -> datetime | None:
-    try:
-        return _moment(value)
-    except (ValueError, TypeError):
-        return None
-
-
-def _degrees(value: Any) -> float:
-    degrees = float(value)
-    if not -360 <= degrees <= 360:  # which NaN is not, either
-        raise ValueError("no place on this earth")
-    return degrees
-
-
-def _digits(value: Any) -> str | None:
-    """Return a phone number's digits, or None: a word with other characters is no phone number."""
-    words = str(value).removeprefix("+") if isinstance(value, (str, int)) else ""
-    return words if words.isascii() and words.isdigit() and len(words) <= 32 else None
-
-
-def _word(value: Any) -> str | None:
-    return value if isinstance(value, str) and 0 < len(value) <= 160 else None
-
-
-def _clean(value: Any) -> Any:
-    """Take out what no database or screen wants, wherever it stands: NUL, lone surrogates."""
-    match value:
-        case str():
-            return value.replace("\x00", "").encode("utf-8", "replace").decode("utf-8")
-        case dict():
-            return {_clean(name): _clean(inner) for name, inner in value.items()}
-        case list():
-            return [_clean(inner) for inner in value]
-        case _:
-            return value
-
-
-def _dict(value: Any) -> dict[str, Any]:
-    return value if isinstance(value, dict) else {}
-
-
-def _dicts(value: Any) -> list[dict[str, Any]]:
-    return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
+def _folded(updates: Iterable[Update]) -> list[Update]:
+    """Return the updates; what can't be used and is more than any batch of Meta's becomes one line."""
+    found: list[Update] = []
+    left_over, more, unreadable = 0, 0, False
+    for update in updates:
+        if isinstance(update, Unsupported):
+            left_over += 1
+            if left_over > MOST_LEFT_OVER:
+                more, unreadable = more + 1, unreadable or update.unreadable
+                continue
+        found.append(update)
+    return [*found, Unsupported("more", f"and {more} more like these", unreadable=unreadable)] if more else found

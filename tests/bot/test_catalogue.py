@@ -8,7 +8,7 @@ import pytest
 
 from bot.content.catalogue import Catalogue, Response
 from bot.errors import BadContent
-from bot.messages import Buttons, Menu, Reply, Text
+from bot.messages import AskPlace, Buttons, Link, Media, Menu, Outbound, Place, Reply, Text
 from bot.settings import ROOT
 
 FOLDER = ROOT / "data" / "responses"
@@ -89,3 +89,50 @@ def test_a_button_too_long_for_whatsapp_is_refused_with_its_file(tmp_path: Path)
     catalogue = Catalogue.load(a_file(tmp_path, words))
     with pytest.raises(BadContent, match=r"topic\.yml"):
         catalogue.say("utter_a")
+
+
+SHOP = "https://shop.example"
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("{text: Look, image: 'https://x.example/a.png'}",
+         Media("image", link="https://x.example/a.png", caption="Look")),
+        ("{text: 'Hi {who}', custom: {link: {title: Our shop, url: 'https://shop.example/{who}'}, footer: f}}",
+         Link("Hi Mia", "Our shop", f"{SHOP}/Mia", footer="f")),
+        ("{text: Hi, image: 'https://x.example/a.png', custom: {link: {title: Our shop, url: 'https://shop.example'}}}",
+         Link("Hi", "Our shop", SHOP, picture=Media("image", link="https://x.example/a.png"))),
+        ("{text: Hi, image: 'https://x.example/a.png', buttons: [{title: A, payload: /a}], custom: {footer: f}}",
+         Buttons("Hi", (Reply("/a", "A"),), footer="f", picture=Media("image", link="https://x.example/a.png"))),
+        ("{text: Where to, custom: {ask_place: true}}", AskPlace("Where to")),
+        ("{custom: {place: {latitude: 51.5, longitude: -0.1, name: '{who}'}}}", Place(51.5, -0.1, "Mia")),
+        ("{text: Ours, custom: {media: {kind: document, file: terms.pdf}}}",
+         Media("document", file="terms.pdf", caption="Ours")),
+    ],
+)  # fmt: skip
+def test_a_response_can_be_more_than_words(tmp_path: Path, words: str, said: Outbound) -> None:
+    catalogue = Catalogue.load(a_file(tmp_path, f"responses:\n  utter_a:\n  - {words}\n"))
+    assert catalogue.say("utter_a", who="Mia") == said
+
+
+@pytest.mark.parametrize(
+    ("custom", "complaint"),
+    [
+        ("{lnik: {title: a}}", "nobody knows what lnik"),
+        ("{link: {title: a}}", "link needs url"),
+        ("{link: {title: a, url: shop}}", "begins with https"),
+        ("{link: {title: this is longer than a button, url: 'https://x.example'}}", "longer than 20"),
+        ("{link: {title: a, url: 'https://x.example'}, ask_place: true}", "can't be all of this: link, ask_place"),
+        ("{place: {latitude: 1, longitude: 2}}", "no text of its own"),
+        ("{place: {latitude: north, longitude: 2}}", "in degrees"),
+        ("{footer: f}", "needs buttons"),
+        ("{media: {kind: audio, file: a.mp3}}", "no text of its own"),
+        ("{media: {file: a.mp3}}", "media needs kind"),
+    ],
+)
+def test_what_a_response_cant_be_is_refused_with_its_file(tmp_path: Path, custom: str, complaint: str) -> None:
+    catalogue = Catalogue.load(a_file(tmp_path, f"responses: {{utter_a: [{{text: a, custom: {custom}}}]}}"))
+    with pytest.raises(BadContent, match=r"topic\.yml: utter_a") as refused:
+        catalogue.say("utter_a")
+    assert complaint in str(refused.value)

@@ -7,7 +7,8 @@ import json
 import logging
 import secrets
 import threading
-from dataclasses import asdict
+from dataclasses import asdict, replace
+from datetime import timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -24,11 +25,12 @@ from bot.content.catalogue import Catalogue
 from bot.ledger import handoffs, inbox, transcript
 from bot.ledger.transaction import Ledger
 from bot.messages import Buttons, Inbound, Media, Menu, Outbound, Place, Tap, Text
-from bot.settings import ROOT
+from bot.settings import ROOT, Settings
 from bot.updates import ContactRef, Received
 from bot.vocabulary import Author, Holder
+from connectors.whatsapp.channel import manners_of
 from connectors.whatsapp.rasa_bot import Bot
-from connectors.whatsapp.turns import Turns, Words
+from connectors.whatsapp.turns import Turns
 
 PHONES = {"Mia": MIA, "Sam": SAM, "Priya": PRIYA, "Leo": LEO}
 AGENT = {"agent_id": 1, "agent_name": "Ann"}
@@ -86,9 +88,11 @@ class Stage:
         self._loop = asyncio.new_event_loop()
         endpoints = AvailableEndpoints.read_endpoints(str(ROOT / "endpoints.yml"))
         self._agent = self._loop.run_until_complete(load_agent(model_path=str(model), endpoints=endpoints))
-        self._bot = self._loop.run_until_complete(Bot.awake(self._agent, self._agent.handle_message))
         catalogue = Catalogue.load(ROOT / "data" / "responses")
-        self._words = Words(catalogue.say("utter_turn_failed"), catalogue.say("utter_turn_failed_twice"))
+        self._bot = self._loop.run_until_complete(
+            Bot.awake(self._agent, self._agent.handle_message, catalogue.say("utter_old_button"))
+        )
+        self._manners = replace(manners_of(Settings(), catalogue), quiet=timedelta(0), notices_machines=False)
 
     def close(self) -> None:
         """Strike the set."""
@@ -108,7 +112,7 @@ class Stage:
         return None
 
     async def _take_turn(self, conversation_id: int) -> None:
-        turns = Turns(self.ledger, self._words, clock.now, invited=True)
+        turns = Turns(self.ledger, self._manners, clock.now)
         turns.wake(conversation_id, self._bot.run)
         await turns.stop(30)
 

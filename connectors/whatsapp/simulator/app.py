@@ -15,11 +15,14 @@ from flask import Flask, Response, jsonify
 from werkzeug.serving import BaseWSGIServer, WSGIRequestHandler, make_server
 
 from connectors.whatsapp.simulator import cloud, control, phone
-from connectors.whatsapp.simulator.bodies import Line
+from connectors.whatsapp.simulator.bodies import WABA_ID, Line
 from connectors.whatsapp.simulator.courier import Courier
 from connectors.whatsapp.simulator.exchange import Delays, Exchange
+from connectors.whatsapp.simulator.faults import Plan
 from connectors.whatsapp.simulator.feed import Feed
+from connectors.whatsapp.simulator.magic import Trouble
 from connectors.whatsapp.simulator.rows import Contact, user_id_of
+from connectors.whatsapp.simulator.settings import Settings
 from connectors.whatsapp.simulator.store import Store
 
 DEFAULT_CONTACTS = {
@@ -52,15 +55,26 @@ class Simulator:
         business_name: str = "Fernhill",
         *,
         delays: Delays | None = None,
+        settings: Settings | None = None,
+        waba_id: str = WABA_ID,
     ) -> None:
         if not phone_number_ids:
             raise ValueError("The simulator needs at least one phone number ID.")
-        lines = tuple(Line(number, str(FIRST_DISPLAY_NUMBER + n)) for n, number in enumerate(phone_number_ids))
+        lines = tuple(Line(number, str(FIRST_DISPLAY_NUMBER + n), waba_id) for n, number in enumerate(phone_number_ids))
+        settings = settings or Settings()
+        if delays:
+            settings.sent_after, settings.delivered_after = delays.sent, delays.delivered
         self.webhook_url = webhook_url
         self._store = Store(state)
+        settings.change(self._store.kept("settings") or {})  # what was turned over the control API outlives a kill
+        plan = Plan(lambda faults: self._store.keep("faults", faults))
+        plan.restore(self._store.kept("faults") or [])
+        trouble = Trouble(plan)
         self._feed = Feed()
-        self._courier = Courier(self._store, self._feed, webhook_url, app_secret)
-        self.exchange = Exchange(lines, self._store, self._feed, courier=self._courier, delays=delays or Delays())
+        self._courier = Courier(self._store, self._feed, webhook_url, app_secret, trouble=trouble, settings=settings)
+        self.exchange = Exchange(
+            lines, self._store, self._feed, courier=self._courier, plan=plan, trouble=trouble, settings=settings
+        )
         if not self._store.contacts():
             for number, name in DEFAULT_CONTACTS.items():
                 self._store.add_contact(Contact(number, name, user_id_of(number)))
@@ -70,19 +84,20 @@ class Simulator:
         app = Flask(__name__, static_folder="static", template_folder="templates")
         app.config["MAX_CONTENT_LENGTH"] = LARGEST_REQUEST
         app.url_map.converters["version"] = cloud.VersionConverter
+        app.url_map.converters["wrong_version"] = cloud.WrongVersionConverter
         app.register_blueprint(cloud.blueprint(self.exchange, access_token, business_name))
         app.register_blueprint(control.blueprint(self.exchange))
         app.register_blueprint(phone.blueprint(self.exchange, business_name, self.webhook_url))
 
         @app.get("/health")
         def health() -> Response:
-            return jsonify(ok=True, waiting=self._store.waiting(), webhook_url=self.webhook_url)
+            return jsonify(ok=True, waiting=self._courier.agenda.waiting(), webhook_url=self.webhook_url)
 
         return app
 
     def start(self, base_url: str = "") -> None:
         """Begin to deliver; with a base URL, webhooks carry the address of each file."""
-        self.exchange.base_url = base_url or self.exchange.base_url
+        self.exchange.library.base_url = base_url or self.exchange.library.base_url
         self._courier.start()
 
     def stop(self) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timezone
@@ -11,16 +12,19 @@ from typing import Any
 from markupsafe import Markup
 
 from connectors.whatsapp.simulator.contents import replies_of, words_of
-from connectors.whatsapp.simulator.limits import MEDIA_TYPES
 from connectors.whatsapp.simulator.markup import is_few_emoji, to_html, to_plain
+from connectors.whatsapp.simulator.nodes import MEDIA_TYPES
 from connectors.whatsapp.simulator.rows import INBOUND, OUTBOUND, Contact, Media, Message
 
 HUES = 8
 WEEK = 7
 SHORT = 90
+SILENT = ("reaction", "edit", "revoke", "system", "request_welcome")
+"""What a contact does without a bubble of its own."""
 NAMES = {
     "image": "Photo", "video": "Video", "audio": "Voice message", "document": "Document", "sticker": "Sticker",
     "location": "Location", "contacts": "Contact", "template": "Template", "interactive": "Message",
+    "order": "Order", "revoked": "This message was deleted", "unsupported": "Something WhatsApp does not pass on",
 }  # fmt: skip
 TICKS = {"waiting": "Waiting for the business", "delivered": "Delivered", "read": "Read"}
 
@@ -79,6 +83,8 @@ class Bubble:
     sheet: dict[str, Any] | None = None
     link: tuple[str, str] | None = None
     asks_location: bool = False
+    asks_number: bool = False
+    form: str = ""
     label: str = ""
     reactions: tuple[str, ...] = ()
 
@@ -122,12 +128,13 @@ def bubbles(
     messages: Iterable[Message], business: str, now: float, media: Callable[[str], Media | None]
 ) -> list[Bubble]:
     """Return what the phone shows: reactions on their bubbles, a tail where the author changes, names of days."""
-    shown = [message for message in messages if message.direction == INBOUND or message.shown_at is not None]
+    there = [message for message in messages if message.direction == INBOUND or message.shown_at is not None]
+    shown = sorted(there, key=lambda message: message.place or message.id)
     known = {message.wamid: message for message in shown}
     reactions = _reactions(shown)
     drawn: list[Bubble] = []
     for message in shown:
-        if message.type == "reaction":
+        if message.type in SILENT or _is_silent(message):
             continue
         bubble = _bubble(message, known, business, now, media)
         before = drawn[-1] if drawn else None
@@ -201,16 +208,38 @@ def _extras(message: Message, media: Callable[[str], Media | None]) -> dict[str,
     if message.type == "contacts":
         return {"cards": tuple(_card(card) for card in message.content["contacts"])}
     if message.type == "template":
-        name = str(node.get("name", ""))
-        words = words_of(message).removeprefix(name).removeprefix(" · ")
-        return {
-            "label": f"Template {name}",
-            "html": to_html(words or name),
-            "buttons": tuple(replies_of(message)[1]),
-        }
+        return _template(str(node.get("name", "")), message.content.get("shown") or {}, message)
+    if message.type in ("order", "revoked", "unsupported"):
+        return {"label": NAMES[message.type]}
+    if message.type == "interactive" and node.get("type") == "nfm_reply":
+        return {"label": "Form", "html": to_html(_answers(node["nfm_reply"].get("response_json", "")))}
     if message.type == "interactive" and message.direction == OUTBOUND:
         return _interactive(node, message, media)
     return {}
+
+
+def _is_silent(message: Message) -> bool:
+    """Say whether an unsupported message stands for an edit or a deletion, which draw no bubble."""
+    return message.type == "unsupported" and _node(message).get("type") in ("edit", "revoke")
+
+
+def _template(name: str, shown: dict[str, Any], message: Message) -> dict[str, Any]:
+    links = [button for button in shown.get("buttons") or [] if "url" in button]
+    return {
+        "label": f"Template {name}", "header": shown.get("header", ""), "footer": shown.get("footer", ""),
+        "buttons": tuple(replies_of(message)[1]), "link": (links[0]["title"], links[0]["url"]) if links else None,
+    }  # fmt: skip
+
+
+def _answers(response_json: str) -> str:
+    """Return what was filled into a form, line by line."""
+    try:
+        said = json.loads(response_json)
+    except ValueError:
+        return response_json
+    if not isinstance(said, dict):
+        return response_json
+    return "\n".join(f"{key}: {value}" for key, value in said.items() if key != "flow_token") or "Sent"
 
 
 def _interactive(node: dict[str, Any], message: Message, media: Callable[[str], Media | None]) -> dict[str, Any]:
@@ -231,6 +260,10 @@ def _interactive(node: dict[str, Any], message: Message, media: Callable[[str], 
             extras["link"] = (parameters["display_text"], parameters["url"])
         case "location_request_message":
             extras["asks_location"] = True
+        case "request_contact_info":
+            extras["asks_number"] = True
+        case "flow":
+            extras["form"] = str(action["parameters"]["flow_cta"])
     return extras
 
 

@@ -1,8 +1,9 @@
-"""The Cloud API as the business calls it: messages, read receipts, media."""
+"""The Cloud API as the business calls it: who may call, what goes wrong on purpose, and messages."""
 
 from __future__ import annotations
 
 import hmac
+import re
 import socket
 import time
 from typing import Any, cast
@@ -10,14 +11,17 @@ from typing import Any, cast
 from flask import Blueprint, Response, jsonify, request
 from werkzeug.routing import BaseConverter
 
+from connectors.whatsapp.simulator import account, media
 from connectors.whatsapp.simulator.exchange import Exchange, refusal_of
-from connectors.whatsapp.simulator.faults import BEFORE_ACCEPTING, Fault, Kind
+from connectors.whatsapp.simulator.faults import BEFORE_ACCEPTING, Fault, Kind, Stage
 from connectors.whatsapp.simulator.limits import check_message
-from connectors.whatsapp.simulator.refusals import Refused, missing, unknown_object
+from connectors.whatsapp.simulator.refusals import Refused, missing, unknown_object, unknown_path
 from connectors.whatsapp.simulator.rows import Call, Contact
 
 BAD_GATEWAY = """<!DOCTYPE html><html><head><title>Error 502</title></head>
 <body><h1>502 Bad Gateway</h1><p>Sorry, something went wrong. We're working on it.</p></body></html>"""
+NEWEST_VERSION = 26
+METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE"]
 
 
 class VersionConverter(BaseConverter):
@@ -26,19 +30,69 @@ class VersionConverter(BaseConverter):
     regex = r"v\d+\.\d+"
 
 
+class WrongVersionConverter(BaseConverter):
+    """What was meant to be a version and is none: 25.0, v25, v25.0.1."""
+
+    regex = r"(?!v\d+\.\d+(?:/|$))v?\d[\w.]*"
+
+
 class _Gone(Exception):
     """The connection shall die without an answer."""
 
 
-def blueprint(exchange: Exchange, access_token: str, business_name: str) -> Blueprint:  # noqa: C901, PLR0915 - one closure for each route
+def blueprint(exchange: Exchange, access_token: str, business_name: str) -> Blueprint:
     """Return the routes under /v…; every call is remembered with its answer."""
     cloud = Blueprint("cloud", __name__)
+    _guard(cloud, exchange, access_token)
+
+    @cloud.post("/<version:version>/<number>/messages")
+    def messages(version: str, number: str) -> Response:
+        if number not in exchange.lines:
+            raise unknown_object(number, "post")
+        payload = request.get_json(silent=True)
+        if not isinstance(payload, dict):
+            raise Refused(100, "The request body must be a JSON object.")
+        if "status" in payload:
+            return _mark_read(exchange, number, payload)
+        check_message(payload)
+        contact = exchange.recipient(payload)
+        fault = exchange.trouble.strikes(Stage.ANSWER, contact.phone, number)
+        if fault and fault.kind in BEFORE_ACCEPTING and not _spared(fault, payload):
+            return _fail(exchange, fault)
+        exchange.check_limits(number, contact)
+        wamid = exchange.accept(number, contact, payload)
+        return _answer(exchange, fault, _accepted(payload, contact, wamid))
+
+    media.add_routes(cloud, exchange)
+    account.add_routes(cloud, exchange, business_name)
+
+    @cloud.route("/<version:version>/<object_id>/<path:edge>", methods=METHODS)
+    def no_such_edge(version: str, object_id: str, edge: str) -> Response:
+        if object_id in exchange.lines or object_id == exchange.waba_id:
+            raise unknown_path(f"/{edge}")
+        raise unknown_object(object_id, request.method)
+
+    @cloud.route("/<wrong_version:first>", methods=METHODS)
+    @cloud.route("/<wrong_version:first>/<path:rest>", methods=METHODS)
+    def nowhere(first: str, rest: str = "") -> Response:
+        raise unknown_path(f"/{first}/{rest}".rstrip("/"))
+
+    return cloud
+
+
+def _guard(cloud: Blueprint, exchange: Exchange, access_token: str) -> None:
+    """Let in who has the token, answer refusals as Meta does, remember every call."""
 
     @cloud.before_request
     def require_token() -> None:
+        version = re.match(r"v(\d+)\.\d+$", request.path.split("/")[1])
         expected, given = f"Bearer {access_token}".encode(), request.headers.get("Authorization", "").encode()
+        if not given:
+            raise Refused(0, message="An access token is required to request this resource.")
         if not hmac.compare_digest(expected, given):
             raise Refused(190, message="Invalid OAuth access token - Cannot parse access token")
+        if version and int(version[1]) > NEWEST_VERSION:
+            raise unknown_path(request.path)
 
     @cloud.errorhandler(Refused)
     def refuse(refused: Refused) -> tuple[Response, int]:
@@ -59,78 +113,10 @@ def blueprint(exchange: Exchange, access_token: str, business_name: str) -> Blue
             exchange.store.add_call(Call(time.time(), request.method, request.path, body, answer.status_code, logged))
         return answer
 
-    @cloud.post("/<version:version>/<number>/messages")
-    def messages(version: str, number: str) -> Response:
-        _require_number(exchange, number)
-        payload = request.get_json(silent=True)
-        if not isinstance(payload, dict):
-            raise Refused(100, "The request body must be a JSON object.")
-        if "status" in payload:
-            return _mark_read(exchange, number, payload)
-        check_message(payload)
-        contact = exchange.recipient(payload)
-        fault = exchange.fault_for(contact.phone)
-        if fault and fault.kind in BEFORE_ACCEPTING:
-            return _fail(exchange, fault)
-        wamid = exchange.accept(number, contact, payload, fault)
-        _delay(exchange, fault)
-        return jsonify(_accepted(payload, contact, wamid))
 
-    @cloud.post("/<version:version>/<number>/media")
-    def upload(version: str, number: str) -> Response:
-        _require_number(exchange, number)
-        if request.form.get("messaging_product") != "whatsapp":
-            raise Refused(100, message="The parameter messaging_product is required.")
-        file = request.files.get("file")
-        if file is None:
-            raise Refused(100, message="The parameter file is required.")
-        mime_type = request.form.get("type") or file.mimetype or "application/octet-stream"
-        if "/" not in mime_type:
-            mime_type = file.mimetype
-        return jsonify(id=exchange.add_media(file.read(), mime_type, file.filename or "file").id)
-
-    @cloud.get("/<version:version>/<object_id>")
-    def look_up(version: str, object_id: str) -> Response:
-        line = exchange.lines.get(object_id)
-        if line is not None:
-            return jsonify(
-                id=object_id, display_phone_number=line.display_phone_number, verified_name=business_name,
-                quality_rating="GREEN", code_verification_status="VERIFIED", platform_type="CLOUD_API",
-                throughput={"level": "STANDARD"},
-            )  # fmt: skip
-        media = exchange.store.media(object_id)
-        if media is None:
-            raise unknown_object(object_id)
-        url = exchange.media_url(media.id, request.host_url.rstrip("/"))
-        return jsonify(
-            messaging_product="whatsapp", id=media.id, url=url, mime_type=media.mime_type, sha256=media.sha256,
-            file_size=len(media.content),
-        )  # fmt: skip
-
-    @cloud.delete("/<version:version>/<object_id>")
-    def delete(version: str, object_id: str) -> Response:
-        if exchange.store.media(object_id) is None:
-            raise unknown_object(object_id)
-        exchange.store.drop_media(object_id)
-        return jsonify(success=True)
-
-    @cloud.get("/lookaside/<media_id>")
-    def download(media_id: str) -> Response:
-        expires = request.args.get("ext", "")
-        signed = expires.isdigit() and hmac.compare_digest(
-            exchange.url_hash(media_id, int(expires)).encode(), request.args.get("hash", "").encode()
-        )
-        media = exchange.store.media(media_id)
-        if media is None or not signed or int(expires) < time.time():
-            return Response("URL signature expired", 404, mimetype="text/plain")
-        return Response(media.content, content_type=media.mime_type)
-
-    return cloud
-
-
-def _require_number(exchange: Exchange, number: str) -> None:
-    if number not in exchange.lines:
-        raise unknown_object(number)
+def _spared(fault: Fault, payload: dict[str, Any]) -> bool:
+    """Say whether a fault does not concern this send: a template needs no window."""
+    return fault.kind is Kind.WINDOW_CLOSED and payload.get("type") == "template"
 
 
 def _mark_read(exchange: Exchange, number: str, payload: dict[str, Any]) -> Response:
@@ -158,14 +144,16 @@ def _fail(exchange: Exchange, fault: Fault) -> Response:
     raise _Gone
 
 
-def _delay(exchange: Exchange, fault: Fault | None) -> None:
-    """Let the answer to an accepted send come late, or never."""
-    if fault is None:
-        return
-    if fault.kind in (Kind.SLOW, Kind.TIMEOUT_AFTER_ACCEPT):
+def _answer(exchange: Exchange, fault: Fault | None, accepted: dict[str, Any]) -> Response:
+    """Answer an accepted send; the answer may come late, or never, or say that it failed."""
+    kind = fault.kind if fault else None
+    if fault and kind in (Kind.SLOW, Kind.TIMEOUT_AFTER_ACCEPT):
         exchange.stopped.wait(fault.seconds)
-    if fault.kind in (Kind.TIMEOUT_AFTER_ACCEPT, Kind.DROP_AFTER_ACCEPT):
+    if kind in (Kind.TIMEOUT_AFTER_ACCEPT, Kind.DROP_AFTER_ACCEPT):
         raise _Gone
+    if kind is Kind.HTML_502_AFTER_ACCEPT:
+        return Response(BAD_GATEWAY, 502, mimetype="text/html")
+    return jsonify(accepted)
 
 
 def _accepted(payload: dict[str, Any], contact: Contact, wamid: str) -> dict[str, Any]:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import base64
+import json
 import mimetypes
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from connectors.whatsapp.simulator.bodies import unsupported
 from connectors.whatsapp.simulator.rows import OUTBOUND, Media, Message
 
 SAMPLES = Path(__file__).parent / "samples"
@@ -27,6 +29,26 @@ PLACE_TITLES = {
     "home": "My home, 14 Orchard Lane",
     "store": "Fernhill King's Cross",
     "here": "Where I am now",
+}
+
+ORDER: dict[str, Any] = {
+    "catalog_id": "354160437058781",
+    "text": "",
+    "product_items": [
+        {"product_retailer_id": "FH-TROWEL", "quantity": 1, "item_price": 12.5, "currency": "GBP"},
+        {"product_retailer_id": "FH-SEEDS", "quantity": 3, "item_price": 2, "currency": "GBP"},
+    ],
+}
+REFERRAL: dict[str, Any] = {
+    "source_url": "https://fb.me/2ZulEu42P",
+    "source_id": "120212345678901234",
+    "source_type": "ad",
+    "headline": "Spring at Fernhill",
+    "body": "Everything for the garden",
+    "media_type": "image",
+    "image_url": "https://scontent.example/spring.jpg",
+    "ctwa_clid": "Aff-n8ZTODiE79d22KtAwQKj9e",
+    "welcome_message": {"text": "Hi! How can we help?"},
 }
 
 AddMedia = Callable[[bytes, str, str], Media]
@@ -76,12 +98,37 @@ def tap(message: Message | None, reply_id: str, title: str = "") -> dict[str, An
     return {"type": "interactive", "interactive": {"type": kind, kind: option}}
 
 
+def form(message: Message | None, fields: dict[str, Any], name: str = "flow") -> dict[str, Any]:
+    """Return the answer to a flow: a string with JSON in it, and the token of the flow unless it is said otherwise."""
+    node = (message.content.get("interactive") or {}) if message else {}
+    parameters = (node.get("action") or {}).get("parameters") or {}
+    token = {"flow_token": parameters.get("flow_token", "unused")}
+    said = {key: value for key, value in {**token, **fields}.items() if value is not None}
+    return filled_form(json.dumps(said), name)
+
+
+def filled_form(response_json: str, name: str = "flow") -> dict[str, Any]:
+    """Return the answer to a flow, word for word: it need not be JSON."""
+    reply = {"name": name, "body": "Sent", "response_json": response_json}
+    return {"type": "interactive", "interactive": {"type": "nfm_reply", "nfm_reply": reply}}
+
+
+def own_card(phone: str) -> dict[str, Any]:
+    """Return the answer to a request for the phone number: a card without a name."""
+    return {
+        "type": "contacts",
+        "contacts": [{"phones": [{"phone": f"+{phone}", "wa_id": phone, "type": "CELL"}]}],
+        "origin": "contact_request",
+    }
+
+
 def replies_of(message: Message) -> tuple[str, list[dict[str, str]]]:
     """Return what can be tapped under a message of the business, and whether it is buttons or a list."""
     if message.direction != OUTBOUND:
         return "none", []
     if message.type == "template":
-        return "template", _template_replies(message.content.get("template") or {})
+        shown = (message.content.get("shown") or {}).get("buttons") or []
+        return "template", [button for button in shown if "id" in button]
     node = message.content.get("interactive") or {}
     action = node.get("action") or {}
     if node.get("type") == "button":
@@ -92,22 +139,15 @@ def replies_of(message: Message) -> tuple[str, list[dict[str, str]]]:
     return "none", []
 
 
-def _template_replies(template: dict[str, Any]) -> list[dict[str, str]]:
-    replies = []
-    for component in template.get("components") or []:
-        if component.get("type") == "button" and component.get("sub_type") == "quick_reply":
-            payload = next((p.get("payload") for p in component.get("parameters") or []), None)
-            replies.append({"id": str(payload or "reply"), "title": "Reply"})
-    return replies
-
-
-def words_of(message: Message) -> str:  # noqa: C901 - one line for each type
+def words_of(message: Message) -> str:  # noqa: C901, PLR0912 - one line for each type
     """Return a message as one text: what a list row, a quote or a test wants to see of it."""
     node = message.content.get(message.type)
     match message.type, node:
         case "text", {"body": str(body)}:
             return body
         case "interactive", {"body": {"text": str(body)}}:
+            return body
+        case "interactive", {"nfm_reply": {"body": str(body)}}:
             return body
         case "interactive", {"button_reply": {"title": str(title)}} | {"list_reply": {"title": str(title)}}:
             return title
@@ -118,37 +158,47 @@ def words_of(message: Message) -> str:  # noqa: C901 - one line for each type
         case "location", dict():
             return str(node.get("name") or node.get("address") or "")
         case "template", dict():
-            return template_words(node)
+            return str((message.content.get("shown") or {}).get("text") or node.get("name") or "")
+        case "order", {"product_items": list(items)}:
+            return ", ".join(f"{item.get('quantity')} × {item.get('product_retailer_id')}" for item in items)
+        case "edit", {"message": {"text": {"body": str(body)}}}:
+            return body
+        case "system", {"body": str(body)}:
+            return body
         case _, {"caption": str(caption)}:
             return caption
         case "document", {"filename": str(filename)}:
             return filename
         case "contacts", [{"name": {"formatted_name": str(name)}}, *_]:
             return name
+        case "contacts", [{"phones": [{"phone": str(phone)}, *_]}, *_]:
+            return phone
     return ""
 
 
-def template_words(template: dict[str, Any]) -> str:
-    """Return what a template says; the simulator knows its name and what was filled in, not Meta's approved text."""
-    filled = [
-        str(parameter.get("text"))
-        for component in template.get("components") or []
-        if component.get("type") in ("header", "body")
-        for parameter in component.get("parameters") or []
-        if parameter.get("text")
-    ]
-    return " · ".join([str(template.get("name", "")), *filled])
-
-
 def from_request(asked: dict[str, Any], quoted: Message | None, add_media: AddMedia) -> dict[str, Any]:
-    """Return the node for one call of the control API: {"text": …}, {"tap": …}, {"location": …}, {"image": …}, …"""
+    """Return the node for one call of the control API: what was said, and how it came about."""
+    content = _said(asked, quoted, add_media)
+    if asked.get("referral"):
+        content["referral"] = asked["referral"] if isinstance(asked["referral"], dict) else REFERRAL
+    context = {key: asked[key] for key in ("forwarded", "frequently_forwarded", "referred_product") if asked.get(key)}
+    return {**content, "context": context} if context else content
+
+
+def _said(asked: dict[str, Any], quoted: Message | None, add_media: AddMedia) -> dict[str, Any]:  # noqa: C901, PLR0912 - one line for each kind
     match asked:
         case {"raw": {"type": str(), **_rest}}:
             return dict(asked["raw"])
         case {"tap": str(reply_id)}:
             return tap(quoted, reply_id, str(asked.get("title") or ""))
+        case {"button": {"payload": str(payload), "text": str(words)}}:
+            return {"type": "button", "button": {"payload": payload, "text": words}}
         case {"reaction": str(emoji), "to": str(wamid)}:
             return reaction(wamid, emoji)
+        case {"flow": dict(fields)}:
+            return form(quoted, fields, str(asked.get("name") or "flow"))
+        case {"flow": str(words)}:
+            return filled_form(words, str(asked.get("name") or "flow"))
         case {"text": str(body)} if body:
             return text(body)
         case {"location": {"latitude": _, "longitude": _, **_rest}}:
@@ -157,10 +207,21 @@ def from_request(asked: dict[str, Any], quoted: Message | None, add_media: AddMe
             return location(PLACES[name])
         case {"contacts": list(cards)}:
             return {"type": "contacts", "contacts": cards}
+        case {"order": dict(order)} if order:
+            return {"type": "order", "order": order}
+        case {"order": True}:
+            return {"type": "order", "order": ORDER}
+        case {"unsupported": kind} if kind:
+            return unsupported(kind if isinstance(kind, str) else None)
+        case {"welcome": True}:
+            return {"type": "request_welcome"}
     for kind in ("image", "audio", "video", "document", "sticker"):
         if asked.get(kind):
             return _file_from(asked[kind] if isinstance(asked[kind], dict) else {}, kind, add_media)
-    raise Unclear("Say one of text, tap, location, image, audio, video, document, sticker, contacts, reaction, raw.")
+    raise Unclear(
+        "Say one of text, tap, button, flow, location, image, audio, video, document, sticker, contacts, "
+        "contact_request, order, reaction, unsupported, welcome, raw."
+    )
 
 
 def _file_from(asked: dict[str, Any], kind: str, add_media: AddMedia) -> dict[str, Any]:

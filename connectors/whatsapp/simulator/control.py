@@ -2,161 +2,130 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timezone
+import secrets
+import time
 from typing import Any
 
 from flask import Blueprint, Response, jsonify, request
 from werkzeug.exceptions import BadRequest, NotFound
 
-from connectors.whatsapp.simulator.contents import Unclear, from_request, replies_of, words_of
+from connectors.whatsapp.simulator import control_account, control_contacts
+from connectors.whatsapp.simulator.books import page, person
+from connectors.whatsapp.simulator.controls import asked_for, moment
 from connectors.whatsapp.simulator.exchange import Exchange
 from connectors.whatsapp.simulator.faults import Fault, Kind
 from connectors.whatsapp.simulator.limits import digits_of
-from connectors.whatsapp.simulator.rows import OUTBOUND, Call, Contact, Message, user_id_of
+from connectors.whatsapp.simulator.rows import Call
+
+EVERYBODY = 1_000_000
 
 
-def blueprint(exchange: Exchange) -> Blueprint:  # noqa: C901 - one closure for each route
+def blueprint(exchange: Exchange) -> Blueprint:
     """Return the routes under /api."""
     control = Blueprint("control", __name__, url_prefix="/api")
-    store = exchange.store
+
+    @control.errorhandler(OSError)
+    def webhook_is_down(error: OSError) -> tuple[Response, int]:
+        return jsonify(error=f"The webhook cannot be reached: {error}"), 502
 
     @control.errorhandler(BadRequest)
     @control.errorhandler(NotFound)
     def say_why(error: BadRequest | NotFound) -> tuple[Response, int]:
         return jsonify(error=error.description), error.code
 
-    @control.get("/contacts")
-    def contacts() -> Response:
-        return jsonify([_contact(exchange, contact) for contact in store.contacts()])
+    control_contacts.add_routes(control, exchange)
+    control_account.add_routes(control, exchange)
+    _add_records(control, exchange)
+    _add_faults(control, exchange)
+    return control
 
-    @control.post("/contacts")
-    def add_contact() -> tuple[Response, int]:
-        asked = _asked()
-        phone = digits_of(str(asked.get("phone", "")))
-        if not phone or not str(asked.get("name", "")).strip():
-            raise BadRequest("A contact needs a name and a phone.")
-        store.add_contact(Contact(phone, str(asked["name"]), user_id_of(phone), bool(asked.get("hides_number"))))
-        exchange.feed.signal(phone)
-        return jsonify(_contact(exchange, exchange.contact(phone))), 201
 
-    @control.post("/contacts/<phone>/messages")
-    def write(phone: str) -> tuple[Response, int]:
-        asked = _asked()
-        context = asked.get("to")
-        quoted = store.message(str(context)) if context else None
-        try:
-            content = from_request(asked, quoted, exchange.add_media)
-        except Unclear as error:
-            raise BadRequest(str(error)) from error
-        wamid = exchange.write(
-            _number(exchange, asked.get("phone_number_id")), phone, content,
-            None if content["type"] == "reaction" else context, hours_ago=float(asked.get("hours_ago") or 0),
-        )  # fmt: skip
-        return jsonify(wamid=wamid), 201
+def _add_records(control: Blueprint, exchange: Exchange) -> None:
+    store = exchange.store
 
-    @control.post("/contacts/<phone>/window")
-    def window(phone: str) -> Response:
-        asked = _asked()
-        number = _number(exchange, asked.get("phone_number_id"))
-        if asked.get("open", True):
-            raise BadRequest('Only {"open": false}: a window is opened by writing.')
-        exchange.close_window(number, digits_of(phone))
-        return jsonify(open=False)
-
-    @control.get("/messages")
-    def messages() -> Response:
+    @control.get("/books")
+    def books() -> Response:
         phone = request.args.get("phone")
-        number = request.args.get("phone_number_id")
-        return jsonify([_message(message) for message in store.messages(number, phone and digits_of(phone))])
-
-    @control.post("/messages/<wamid>/read")
-    def read(wamid: str) -> Response:
-        message = store.message(wamid)
-        if message is None or message.direction != OUTBOUND:
-            raise NotFound("No message of the business has this wamid.")
-        return jsonify(read=exchange.see(message.number, message.phone))
-
-    @control.post("/messages/<wamid>/played")
-    def played(wamid: str) -> Response:
-        exchange.play(wamid)
-        return jsonify(played=True)
+        if phone:
+            return jsonify(contacts=[person(store, digits_of(phone))], next=None)
+        after, limit = request.args.get("after", ""), request.args.get("limit", EVERYBODY, int)
+        return Response(page(store, after, limit), mimetype="application/json")
 
     @control.get("/requests")
     def requests_got() -> Response:
-        return jsonify([_call(call) for call in store.calls()])
+        return jsonify([_call(call) for call in store.calls(request.args.get("limit", -1, int))])
 
     @control.post("/webhooks")
     def deliver_raw() -> Response:
         signature = request.args.get("signature", "")
         answer = exchange.courier.post(request.get_data(), None if signature == "none" else signature)
-        return jsonify(status=answer.status_code, body=answer.text)
+        return jsonify(status=answer.status, body=answer.text)
+
+    @control.post("/webhooks/verify")
+    def verify() -> Response:
+        asked = asked_for()
+        challenge = str(asked.get("challenge") or secrets.randbelow(10**10))
+        answer = exchange.courier.verify(str(asked.get("verify_token", "")), challenge)
+        verified = answer.status == 200 and answer.text == challenge
+        return jsonify(verified=verified, status=answer.status, body=answer.text)
+
+    @control.get("/settings")
+    def settings() -> Response:
+        return jsonify(exchange.settings.as_json())
+
+    @control.post("/settings")
+    def change_settings() -> Response:
+        try:
+            changed = exchange.settings.change(asked_for())
+        except ValueError as error:
+            raise BadRequest(str(error)) from error
+        store.keep("settings", {**(store.kept("settings") or {}), **changed})
+        return jsonify(exchange.settings.as_json())
+
+
+def _add_faults(control: Blueprint, exchange: Exchange) -> None:
+    plan = exchange.plan
 
     @control.get("/faults")
     def faults() -> Response:
-        return jsonify([fault.as_json() for fault in exchange.plan.pending()])
+        return jsonify([fault.as_json() for fault in plan.pending()])
 
     @control.post("/faults")
-    def add_fault() -> tuple[Response, int]:
-        fault = _fault(_asked())
-        exchange.plan.add(fault)
-        return jsonify(fault.as_json()), 201
+    def add_faults() -> tuple[Response, int]:
+        asked = request.get_json(silent=True)
+        planned = [_fault(one) for one in (asked if isinstance(asked, list) else [asked_for()])]
+        plan.add(*planned)
+        found = [fault.as_json() for fault in planned]
+        return jsonify(found if isinstance(asked, list) else found[0]), 201
 
     @control.delete("/faults")
     def clear_faults() -> Response:
-        exchange.plan.clear()
-        return jsonify([])
+        phone = request.args.get("phone")
+        plan.clear(phone and digits_of(phone))
+        return jsonify([fault.as_json() for fault in plan.pending()])
 
-    return control
+    @control.get("/faults/kinds")
+    def kinds() -> Response:
+        return jsonify([{"kind": kind.word, "stage": kind.stage.value, "what": kind.what} for kind in Kind])
 
+    @control.get("/faults/hits")
+    def hits() -> Response:
+        return jsonify(plan.hits())
 
-def _asked() -> dict[str, Any]:
-    asked = request.get_json(silent=True)
-    if not isinstance(asked, dict):
-        raise BadRequest("Send a JSON object.")
-    return asked
-
-
-def _number(exchange: Exchange, given: object) -> str:
-    number = str(given or exchange.first_number)
-    if number not in exchange.lines:
-        raise BadRequest(f"No phone number ID {number}; there are {', '.join(exchange.lines)}.")
-    return number
+    @control.post("/faults/seed")
+    def seed() -> Response:
+        plan.seed(int(asked_for().get("seed", 1)))
+        return jsonify(at=time.time())
 
 
 def _fault(asked: dict[str, Any]) -> Fault:
     try:
-        kind = Kind(asked.get("kind"))
-    except ValueError:
-        raise BadRequest(f"kind must be one of {', '.join(kind.value for kind in Kind)}.") from None
-    phone = asked.get("phone")
-    return Fault(
-        kind, max(1, int(asked.get("times", 1))), digits_of(str(phone)) if phone else None,
-        asked.get("code"), asked.get("seconds"),
-    )  # fmt: skip
-
-
-def _contact(exchange: Exchange, contact: Contact) -> dict[str, Any]:
-    return {
-        "phone": contact.phone, "name": contact.name, "user_id": contact.user_id,
-        "hides_number": contact.hides_number,
-        "window_open": exchange.window_is_open(exchange.first_number, contact.phone),
-    }  # fmt: skip
-
-
-def _message(message: Message) -> dict[str, Any]:
-    return {
-        "wamid": message.wamid, "phone": message.phone, "phone_number_id": message.number,
-        "direction": message.direction, "type": message.type, "text": words_of(message),
-        "replies": replies_of(message)[1], "status": message.status, "time": _moment(message.at),
-        "to": message.context, "payload": message.content if message.direction == OUTBOUND else None,
-        "content": message.content.get(message.type), "seen": message.seen_at is not None,
-    }  # fmt: skip
+        phone = asked.get("phone")
+        return Fault.from_json({**asked, "phone": digits_of(str(phone)) if phone else None})
+    except ValueError as error:
+        raise BadRequest(str(error)) from error
 
 
 def _call(call: Call) -> dict[str, Any]:
-    return {"time": _moment(call.at), "method": call.method, "path": call.path, "body": call.body,
+    return {"time": moment(call.at), "method": call.method, "path": call.path, "body": call.body,
             "status": call.http, "answer": call.answer}  # fmt: skip
-
-
-def _moment(at: float) -> str:
-    return datetime.fromtimestamp(at, tz=timezone.utc).isoformat()

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 
 from flask import Blueprint, Response, abort, redirect, render_template, request, stream_with_context, url_for
 from werkzeug.wrappers import Response as AnyResponse
@@ -13,7 +14,7 @@ from connectors.whatsapp.simulator.bubbles import Bubble, Row, bubbles, row
 from connectors.whatsapp.simulator.exchange import Exchange
 from connectors.whatsapp.simulator.limits import digits_of
 from connectors.whatsapp.simulator.magic import BY_PHONE, MAGIC
-from connectors.whatsapp.simulator.rows import Contact, user_id_of
+from connectors.whatsapp.simulator.rows import INBOUND, Contact, user_id_of
 
 SHOWN = 200
 LONGEST_TEXT = 4096
@@ -111,8 +112,25 @@ def blueprint(exchange: Exchange, business: str, webhook_url: str) -> Blueprint:
     @phone_pages.post("/conversations/<number>/<phone>/messages")
     def write(number: str, phone: str) -> AnyResponse:
         _require(exchange, number)
-        content, context = _written(exchange)
+        if "share" in request.form:
+            exchange.share_number(number, phone, request.form["share"])
+            return _done(number, phone)
+        content, context = _written(exchange, phone)
         exchange.write(number, phone, content, context)
+        return _done(number, phone)
+
+    @phone_pages.post("/conversations/<number>/<phone>/revoke")
+    def revoke(number: str, phone: str) -> AnyResponse:
+        message = store.message(request.form.get("wamid", ""))
+        if message is not None and message.direction == INBOUND:
+            exchange.change_words(message.wamid, None)
+        return _done(number, phone)
+
+    @phone_pages.post("/conversations/<number>/<phone>/hide")
+    def hide(number: str, phone: str) -> AnyResponse:
+        contact = exchange.contact(phone)
+        store.add_contact(replace(contact, hides_number=not contact.hides_number))
+        exchange.feed.signal(contact.phone)
         return _done(number, phone)
 
     @phone_pages.post("/conversations/<number>/<phone>/seen")
@@ -209,31 +227,35 @@ def _conversation(exchange: Exchange, number: str, phone: str, business: str, ev
     return Conversation(
         contact=contact, person=row(contact, None, 0, now, what),
         bubbles=bubbles(messages[1:] if is_cut else messages, business, now, store.media), is_cut=is_cut,
-        typing=exchange.typing_for(number, phone), trouble=store.trouble(phone),
+        typing=exchange.typing_for(number, phone), trouble=exchange.courier.agenda.trouble(phone),
         window_is_open=exchange.window_is_open(number, phone),
     )  # fmt: skip
 
 
-def _written(exchange: Exchange) -> tuple[dict[str, object], str | None]:
+def _written(exchange: Exchange, phone: str) -> tuple[dict[str, object], str | None]:
     """Return what the form says: the node of the message, and what it quotes."""
+    add_media = partial(exchange.library.add, phone=digits_of(phone))
     form, context = request.form, request.form.get("context") or None
     photo = request.files.get("photo")
     text = form.get("text", "").replace("\r\n", "\n").strip()[:LONGEST_TEXT]
     if "tap" in form:
         return contents.tap(exchange.store.message(form.get("to", "")), form["tap"]), form.get("to")
+    if "form" in form:
+        answer = {"answer": form["form"].strip() or "Yes"}
+        return contents.form(exchange.store.message(form.get("to", "")), answer), form.get("to")
     if "reaction" in form:
         return contents.reaction(form.get("to", ""), form["reaction"]), None
     if form.get("place") in contents.PLACES:
         return contents.location(contents.PLACES[form["place"]]), context
     if form.get("sample") == "parcel":
-        media = exchange.add_media(contents.PARCEL.read_bytes(), "image/jpeg", "parcel.jpg")
+        media = add_media(contents.PARCEL.read_bytes(), "image/jpeg", "parcel.jpg")
         return contents.file(media, "image", text), context
     if form.get("sample") == "voice":
-        media = exchange.add_media(contents.VOICE_NOTE.read_bytes(), "audio/ogg; codecs=opus", "voice-note.ogg")
+        media = add_media(contents.VOICE_NOTE.read_bytes(), "audio/ogg; codecs=opus", "voice-note.ogg")
         return contents.file(media, "audio"), context
     if photo and photo.filename:
         is_picture = photo.mimetype in ("image/jpeg", "image/png")
-        media = exchange.add_media(photo.read(), photo.mimetype, photo.filename)
+        media = add_media(photo.read(), photo.mimetype, photo.filename)
         return contents.file(media, "image" if is_picture else "document", text), context
     if not text:
         abort(400, "There is nothing to send.")

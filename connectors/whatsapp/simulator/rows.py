@@ -23,6 +23,10 @@ class Contact:
     name: str
     user_id: str
     hides_number: bool = False
+    """Known by the BSUID alone: no `from`, no `wa_id`, no `recipient_id`."""
+    hides_user_id: bool = False
+    """Known by the phone alone, as before BSUIDs came."""
+    username: str = ""
 
 
 @dataclass(frozen=True)
@@ -43,12 +47,19 @@ class Message:
     seen_at: float | None = None
     fault: str | None = None
     failure: int | None = None
+    taken_at: float | None = None
+    """Inbound: when the business first said 200 to it."""
+    place: int | None = None
+    """Where it stands on the phone: the order in which things appeared there, for both sides."""
     id: int = 0
 
 
 @dataclass(frozen=True)
 class Delivery:
-    """One POST for the business, or (without a body) only the moment at which a status moves."""
+    """One POST for the business, or (without a body) only the moment at which a status moves.
+
+    Deliveries of one lane wait for each other: a contact's phone is the lane of all that concerns it.
+    """
 
     lane: str
     body: bytes | None
@@ -56,8 +67,15 @@ class Delivery:
     wamid: str | None = None
     status: str | None = None
     copies: int = 1
-    tries: int = 0
+    number: str = ""
+    again: bool = False
+    """A repetition: no fault touches it once more."""
     id: int = 0
+
+    @property
+    def phone(self) -> str:
+        """The contact it concerns, whatever lane it travels in."""
+        return self.lane.partition("~")[0]
 
 
 @dataclass(frozen=True)
@@ -68,6 +86,11 @@ class Media:
     mime_type: str
     filename: str
     content: bytes = field(repr=False)
+    number: str = ""
+    """The number of the business it was uploaded to; empty when a contact sent it."""
+    at: float = 0.0
+    phone: str = ""
+    """The contact who sent it; empty when the business uploaded it."""
 
     @property
     def sha256(self) -> str:

@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from sqlalchemy.exc import SQLAlchemyError
 
 from bot.errors import LeaseLost
-from bot.ledger import inbox, transcript
+from bot.ledger import inbox, transcript, turns
 from bot.ledger.transaction import Ledger
 from bot.messages import Other
 from bot.updates import ContactRef, Unsupported
@@ -32,7 +32,7 @@ from tests.factories import (
     later,
 )
 
-AFTER_THE_LEASE = later(inbox.LEASE.total_seconds() + 1)
+AFTER_THE_LEASE = later(turns.LEASE.total_seconds() + 1)
 
 
 def words_of(ledger: Ledger, conversation_id: int) -> list[str]:
@@ -86,13 +86,14 @@ def test_what_can_not_be_read_is_kept_and_raises_an_alarm(ledger: Ledger) -> Non
 
 
 def test_turns_of_a_conversation_come_one_after_the_other(ledger: Ledger) -> None:
-    (conversation_id,) = heard(ledger, a_text("one"), a_text("two"))
+    (conversation_id,) = heard(ledger, a_text("one"))
     first = begun(ledger, conversation_id, owner="a")
-    assert first is not None and first.heard.content.text == "one"
+    assert first is not None and first.words == "one"
+    heard(ledger, a_text("two"))
     assert begun(ledger, conversation_id, owner="b") is None, "another process must wait"
     ended(ledger, first, "answer to one")
     second = begun(ledger, conversation_id, owner="a")
-    assert second is not None and second.heard.content.text == "two"
+    assert second is not None and second.words == "two"
 
 
 def test_a_turn_whose_process_died_is_done_again_by_another(ledger: Ledger) -> None:
@@ -109,7 +110,7 @@ def test_a_turn_whose_process_died_is_done_again_by_another(ledger: Ledger) -> N
 def test_a_turn_that_died_twice_goes_to_a_person_and_the_contact_is_told(ledger: Ledger) -> None:
     turn = a_turn(ledger, "where is my order?")
     begun(ledger, turn.conversation_id, owner="b", now=AFTER_THE_LEASE)
-    assert begun(ledger, turn.conversation_id, owner="c", now=AFTER_THE_LEASE + inbox.LEASE + timedelta(1)) is None
+    assert begun(ledger, turn.conversation_id, owner="c", now=AFTER_THE_LEASE + turns.LEASE + timedelta(1)) is None
     with ledger.reading() as tx:
         conversation = transcript.conversation(tx, turn.key)
     assert (conversation.holder, conversation.reason) == (Holder.QUEUE, Reason.LOST)
@@ -120,8 +121,8 @@ def test_a_turn_that_died_twice_goes_to_a_person_and_the_contact_is_told(ledger:
 def test_what_waits_is_found_after_a_crash_and_not_while_somebody_is_at_work(ledger: Ledger) -> None:
     turn = a_turn(ledger)
     with ledger.reading() as tx:
-        assert inbox.waiting_conversations(tx, NOW) == []
-        assert inbox.waiting_conversations(tx, AFTER_THE_LEASE) == [turn.conversation_id]
+        assert turns.waiting_conversations(tx, NOW) == []
+        assert turns.waiting_conversations(tx, AFTER_THE_LEASE) == [turn.conversation_id]
 
 
 def test_a_silent_turn_is_excused_once_and_then_a_persons_matter(ledger: Ledger) -> None:

@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from types import ModuleType
 
 import pytest
 
 from bot.errors import AlreadyTaken
-from bot.ledger import inbox, outbox, transcript
+from bot.ledger import outbox, transcript, turns
 from bot.ledger.transaction import Ledger
 from bot.messages import Text
 from bot.vocabulary import Author, Status, TurnState
-from tests.factories import NOW, SAM, a_text, a_turn, begun, ended, given_back, handed_off, heard, later, taken
+from tests.factories import MANNERS, NOW, SAM, a_text, a_turn, begun, ended, given_back, handed_off, heard, later, taken
 
 
 def sent(ledger: Ledger) -> list[str]:
     """Claim everything that may still go out, as the sender would."""
-    words = []
+    words: list[str] = []
     while True:
         with ledger.writing() as tx:
-            outgoing = outbox.claim(tx, later(1))
+            outgoing = outbox.claim(tx, later(10 * len(words) + 10))
             if outgoing is None:
                 return words
             outbox.settle(tx, outgoing.id, outbox.Outcome(outbox.Kind.ACCEPTED, f"wamid.out{outgoing.id}"), NOW)
@@ -114,7 +115,7 @@ def test_an_uninvited_bot_leaves_the_queue_alone(ledger: Ledger) -> None:
     handed_off(ledger, turn)
     ended(ledger, turn)
     heard(ledger, a_text("when do you open?"))
-    assert begun(ledger, turn.conversation_id, invited=False) is None
+    assert begun(ledger, turn.conversation_id, manners=replace(MANNERS, invited=False)) is None
 
 
 def test_an_agents_reply_is_bound_to_no_epoch(ledger: Ledger) -> None:
@@ -126,7 +127,7 @@ def test_an_agents_reply_is_bound_to_no_epoch(ledger: Ledger) -> None:
     assert sent(ledger) == ["Ann here"]
 
 
-@pytest.mark.parametrize("door", [inbox, outbox], ids=["when the turn ends", "when it is queued or claimed"])
+@pytest.mark.parametrize("door", [turns, outbox], ids=["when the turn ends", "when it is queued or claimed"])
 def test_it_is_this_rule_that_keeps_the_bot_silent(
     ledger: Ledger, monkeypatch: pytest.MonkeyPatch, door: ModuleType
 ) -> None:
@@ -136,7 +137,7 @@ def test_it_is_this_rule_that_keeps_the_bot_silent(
     taken(ledger, turn.key)
     ended(ledger, turn, "Hello from the bot")
     assert sent(ledger) == []
-    for other in (inbox, outbox):
+    for other in (turns, outbox):
         monkeypatch.setattr(other, "may_bot_speak", lambda *_: True)
     late = a_turn(ledger, contact=SAM)
     taken(ledger, late.key)

@@ -1,0 +1,1 @@
+"""Every body we send, against Meta's own schema and against ours."""
