@@ -22,6 +22,7 @@ from bot.runner import CannotStart, Process, Stopping, Supervised
 from bot.settings import ROOT, Settings
 
 DEMO_NUMBER = "100000000000001"
+DEMO_BUSINESS = "102290129340398"  # the simulator's own, whose templates are read
 DEMO_ACCOUNTS = (
     ("ann@fernhill.example", "agent", "Ann"),
     ("ben@fernhill.example", "agent", "Ben"),
@@ -51,6 +52,7 @@ def up() -> int:
         whatsapp_verify_token=settings.whatsapp_verify_token or demo["verify_token"],
         whatsapp_access_token=settings.whatsapp_access_token or demo["access_token"],
         whatsapp_phone_number_ids=settings.whatsapp_phone_number_ids or (DEMO_NUMBER,),
+        whatsapp_business_account_id=settings.whatsapp_business_account_id or DEMO_BUSINESS,
         demo_shop=not settings.backoffice_url,
     )
     if settings.whatsapp_api_url == Settings.whatsapp_api_url:

@@ -11,6 +11,7 @@ import pytest
 from bot.ledger.transaction import Ledger
 from handoff import migrate
 from tests import parts
+from tests.connectors.openapi.recorder import every_body_is_valid, listening  # noqa: F401  # they work by themselves
 
 
 @pytest.fixture(scope="session")

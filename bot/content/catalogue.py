@@ -12,6 +12,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from bot.content import kinds
+from bot.content.markup import markup
 from bot.errors import BadContent, TooLong
 from bot.messages import BUTTONS_MAX, CAPTIONED, Buttons, Link, Media, Menu, Outbound, Reply, Text, sendable
 
@@ -40,7 +41,9 @@ class Response:
     @property
     def placeholders(self) -> set[str]:
         """Return the names of the values it needs."""
-        return set(PLACEHOLDER.findall(self.text)).union(*map(PLACEHOLDER.findall, _strings(self.custom)))
+        rows = [[choice.title, choice.payload] for choice in self.choices]
+        said = _strings([self.text, self.image, self.custom, rows])
+        return {name for words in said for name in PLACEHOLDER.findall(words)}
 
 
 @dataclass(frozen=True)
@@ -82,13 +85,14 @@ def _value(response: Response, values: dict[str, object]) -> Outbound:
     if unknown:
         raise TooLong(f"(nobody knows what {', '.join(sorted(unknown))} under `custom:` is)")
     header, footer = str(custom.get("header") or ""), str(custom.get("footer") or "")
-    picture = Media("image", link=response.image) if response.image else None
+    picture = Media("image", link=_filled(response.image, values)) if response.image else None
     asked = [name for name in (*kinds.CARRIERS, *kinds.ALONE) if custom.get(name)]
     if len(asked) + bool(response.choices) > 1:
         both = [*asked, *(["buttons"] if response.choices else [])]
         raise TooLong(f"(one message can't be all of this: {', '.join(both)})")
     if response.choices:
-        return _choosing(response.choices, text, picture, custom)
+        replies = tuple(Reply(_filled(row.payload, values), _filled(row.title, values)) for row in response.choices)
+        return _choosing(replies, text, picture, custom)
     if asked and asked[0] in kinds.CARRIERS:
         carrier = kinds.carrier(asked[0], custom[asked[0]], text, header, footer)
         return _under(picture, carrier)
@@ -96,11 +100,10 @@ def _value(response: Response, values: dict[str, object]) -> Outbound:
         return _under(picture, _above(text, kinds.alone(asked[0], custom[asked[0]])))
     if header or footer:
         raise TooLong("(a header or a footer needs buttons, a list, a link or a form)")
-    return Text(text) if picture is None else Media("image", link=response.image, caption=text)
+    return Text(text) if picture is None else Media("image", link=picture.link, caption=text)
 
 
-def _choosing(choices: tuple[Choice, ...], text: str, picture: Media | None, custom: dict[str, Any]) -> Outbound:
-    replies = tuple(Reply(choice.payload, choice.title) for choice in choices)
+def _choosing(replies: tuple[Reply, ...], text: str, picture: Media | None, custom: dict[str, Any]) -> Outbound:
     header, footer, button = (str(custom.get(name) or "") for name in kinds.FRAME)
     if len(replies) <= BUTTONS_MAX:
         return Buttons(text, replies, header, footer, picture)
@@ -173,4 +176,4 @@ def _response(path: Path, name: str, variants: Any) -> Response:
         choices = tuple(Choice(str(row["title"]), str(row["payload"])) for row in said.get("buttons") or ())
     except (KeyError, TypeError) as error:
         raise BadContent(f"{path}: each button of {name} needs a title and a payload") from error
-    return Response(name, text.strip(), choices, path, image, custom)
+    return Response(name, markup(text).strip(), choices, path, image, custom)

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
+from typing import Any
 
 import sqlalchemy as sa
 
 from bot.ledger.tables import alarms
 from bot.ledger.transaction import Transaction
 from bot.ledger.upsert import insert_new
+
+TOLD_EVERY = timedelta(hours=6)  # what is still raised by then was overlooked: it is told once more
 
 
 @dataclass(frozen=True)
@@ -22,8 +25,12 @@ class Alarm:
 
 
 def raise_alarm(tx: Transaction, name: str, words: str, now: datetime) -> bool:
-    """Raise it; say whether it is new. Raising it again changes nothing, so that it is told once."""
-    return insert_new(tx, alarms, name=name, words=words[:500], raised_at=now) is not None
+    """Raise it; say whether it is new. Raised again it keeps its time and takes the newest words; it is told once."""
+    words = words[:500]
+    if insert_new(tx, alarms, name=name, words=words, raised_at=now) is not None:
+        return True
+    tx.execute(sa.update(alarms).where(alarms.c.name == name, alarms.c.words != words).values(words=words))
+    return False
 
 
 def clear(tx: Transaction, name: str) -> bool:
@@ -33,16 +40,19 @@ def clear(tx: Transaction, name: str) -> bool:
 
 def raised(tx: Transaction) -> list[Alarm]:
     """Return what is raised, oldest first."""
-    rows = tx.execute(sa.select(alarms).order_by(alarms.c.raised_at))
-    return [Alarm(row.name, row.words, row.raised_at) for row in rows]
+    return _alarms(tx, sa.true())
 
 
-def untold(tx: Transaction) -> list[Alarm]:
-    """Return what was raised but not yet told to the alert webhook."""
-    rows = tx.execute(sa.select(alarms).where(alarms.c.told_at.is_(None)).order_by(alarms.c.raised_at))
-    return [Alarm(row.name, row.words, row.raised_at) for row in rows]
+def untold(tx: Transaction, now: datetime) -> list[Alarm]:
+    """Return what the alert webhook has to hear of: what it never heard, or hours ago."""
+    return _alarms(tx, alarms.c.told_at.is_(None) | (alarms.c.told_at <= now - TOLD_EVERY))
 
 
 def told(tx: Transaction, name: str, now: datetime) -> None:
     """Remember that the alert webhook heard of it."""
     tx.execute(sa.update(alarms).where(alarms.c.name == name).values(told_at=now))
+
+
+def _alarms(tx: Transaction, which: Any) -> list[Alarm]:
+    rows = tx.execute(sa.select(alarms).where(which).order_by(alarms.c.raised_at, alarms.c.name))
+    return [Alarm(row.name, row.words, row.raised_at) for row in rows]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -18,6 +18,7 @@ from bot.ledger.tables import conversations, deliveries, doors, edits, messages,
 from bot.ledger.transaction import Transaction
 from bot.ledger.upsert import insert_new
 from bot.updates import (
+    ContactRef,
     Deleted,
     Echoed,
     Edited,
@@ -37,6 +38,8 @@ log = logging.getLogger(__name__)
 
 RECORDING_LOCK = 0x6261746F6E  # any number nobody else uses on this database
 PHONE_QUIET = timedelta(minutes=30)  # after which a conversation somebody answers from the phone is the bot's again
+META_AGENT = "Meta's Business Agent"
+GONE_WRONG = {"REJECTED", "PAUSED", "DISABLED", "QUALITY RED"}  # of a template
 UNWRITABLE = (DataError, IntegrityError, ValueError, OverflowError, TypeError)
 
 
@@ -174,6 +177,11 @@ def _write(tx: Transaction, update: Update, delivery_id: int, now: datetime, pho
             return _Written("preference", UpdateState.HANDLED)
         case TemplatesChanged():
             errands.ask(tx, Errand.TEMPLATES, "all", now=now)
+            if update.what in GONE_WRONG:
+                words = (
+                    f"Meta says of the template {update.name} ({update.language}): {update.what}. See Meta's console."
+                )
+                alarms.raise_alarm(tx, f"template {update.name}"[:64], words, now)
             return _Written("templates", UpdateState.HANDLED, remark=f"{update.name} {update.language}: {update.what}")
         case Warned():
             alarms.raise_alarm(tx, f"meta {update.kind}"[:64], update.words, now)
@@ -200,7 +208,7 @@ def _receive(tx: Transaction, update: Received, now: datetime) -> _Written:
     repeated = _Written(kind, UpdateState.REPEATED, update.wamid)
     if _is_known(tx, update.wamid):
         return repeated
-    contact_id = contacts.find_or_make(tx, update.contact, now)
+    contact_id = contacts.find_or_make(tx, _who(update), now)
     row = contacts.conversation_with(tx, update.phone_number_id, contact_id, now)
     # Under the conversation's lock: what comes in while an agent holds it is the agent's, whenever a turn looks at it.
     waits = update.wants_answer and not update.standby and row.holder is not Holder.AGENT
@@ -226,7 +234,7 @@ def _receive(tx: Transaction, update: Received, now: datetime) -> _Written:
     _apply_edits(tx, update.wamid)
     news: dict[str, Any] = {"last_message_at": now}
     if not isinstance(update.content, says.Reaction):  # whether those open the window Meta does not say
-        ends = window_ends(sent_at)
+        ends = window_ends(min(sent_at, now))
         news["window_ends"] = ends if row.window_ends is None else max(ends, row.window_ends)
     tx.execute(sa.update(conversations).where(conversations.c.id == row.id).values(news))
     changes.note(tx, row.id, Change.MESSAGE, now)
@@ -238,6 +246,15 @@ def _receive(tx: Transaction, update: Received, now: datetime) -> _Written:
         alarms.raise_alarm(tx, "standby", words, now)
     still_waits = waits and _waits(tx, message_id)  # it may have been taken back before it came
     return _Written(kind, UpdateState.HANDLED, update.wamid, waits=row.id if still_waits else None)
+
+
+def _who(update: Received) -> ContactRef:
+    """Return who wrote; with the number they shared because we asked for it. A card sent by hand may be anybody's."""
+    content = update.content
+    if update.contact.phone is None and isinstance(content, says.Cards) and content.asked and content.cards:
+        shared = content.cards[0].wa_id
+        return replace(update.contact, phone=shared if shared.isascii() and shared.isdigit() else None)
+    return update.contact
 
 
 def _origin(update: Received) -> dict[str, Any] | None:
@@ -269,7 +286,7 @@ def _echo(tx: Transaction, update: Echoed, now: datetime, phone_quiet: timedelta
         messages,
         conversation_id=row.id,
         author=Author.AGENT,
-        agent_name=handoffs.THE_PHONE,
+        agent_name=META_AGENT if update.standby else handoffs.THE_PHONE,
         type=says.type_of(update.content),
         text=update.content.text,
         content=says.to_json(update.content),
@@ -286,7 +303,8 @@ def _echo(tx: Transaction, update: Echoed, now: datetime, phone_quiet: timedelta
     _apply_edits(tx, update.wamid)
     tx.execute(sa.update(conversations).where(conversations.c.id == row.id).values(last_message_at=now))
     changes.note(tx, row.id, Change.MESSAGE, now)
-    handoffs.take_by_phone(tx, row, until=(update.sent_at or now) + phone_quiet, now=now)
+    if not update.standby and not isinstance(update.content, says.Reaction):
+        handoffs.take_by_phone(tx, row, until=min(update.sent_at or now, now) + phone_quiet, now=now)
     return _Written(kind, UpdateState.HANDLED, update.wamid)
 
 
@@ -314,7 +332,10 @@ def _apply_edits(tx: Transaction, wamid: str) -> int | None:
     found = tx.execute(sa.select(edits).where(edits.c.original == wamid).order_by(edits.c.at, edits.c.wamid)).all()
     if not found:
         return None
-    row = tx.execute(sa.select(messages.c.id, messages.c.conversation_id).where(messages.c.wamid == wamid)).first()
+    # What we sent through the API nobody can edit: only contacts' words, and those typed on the phone.
+    theirs = sa.or_(messages.c.author == Author.CONTACT, messages.c.agent_name == handoffs.THE_PHONE)
+    find = sa.select(messages.c.id, messages.c.conversation_id).where(messages.c.wamid == wamid, theirs)
+    row = tx.execute(find).first()
     if row is None:
         return None
     outbox.lock_conversation(tx, row.conversation_id)

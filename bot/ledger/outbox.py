@@ -34,7 +34,7 @@ LISTENING_IN_SILENCE = timedelta(seconds=45)  # longer, while Meta has brought u
 WEBHOOK = "webhook"  # the door Meta's reports come in by
 DOOR_SEEN_WITHIN = timedelta(seconds=10)
 LISTENED_ENOUGH = timedelta(minutes=5)  # with the door shut all the time: then nobody can know, and a person decides
-ATTEMPTS_MAX = 5
+ATTEMPTS_MAX = 20  # whatever the reasons; then a person sees to it
 IN_ORDER = timedelta(seconds=5)  # how long the next message waits for the delivery of the last
 PAIR_EVERY = timedelta(seconds=6)  # to one contact: one message in six seconds …
 PAIR_BURST = 40  # … of which so many may be borrowed; Meta says 45, counting what it has not told us of
@@ -126,6 +126,7 @@ def queue(
     goodbye) and an agent's reply carry none: they can't be stale, so they always arrive.
     The same `client_key` twice is one message.
     """
+    says.sendable(content)
     row = lock_conversation(tx, conversation_id)
     if row is None:
         raise UnknownConversation(f"(id {conversation_id})")

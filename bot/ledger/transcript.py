@@ -25,6 +25,10 @@ class ContactCard:
     id: int
     phone: str | None
     name: str
+    bsuid: str | None = None
+    username: str = ""
+    blocked: bool = False  # by us, at Meta
+    marketing: bool = True  # they have not stopped it
 
 
 @dataclass(frozen=True)
@@ -78,15 +82,51 @@ def contact_of(tx: Transaction, key: str) -> ContactCard:
     ).first()
     if row is None:
         raise UnknownConversation(f"(key {key})")
-    return ContactCard(row.id, row.phone, row.name)
+    return _card(row.id, row)
+
+
+def _card(contact_id: int, row: Any) -> ContactCard:
+    return ContactCard(
+        id=contact_id,
+        phone=row.phone,
+        name=row.name,
+        bsuid=row.bsuid,
+        username=row.username,
+        blocked=row.blocked_at is not None,
+        marketing=row.marketing_stopped_at is None,
+    )
 
 
 def conversation(tx: Transaction, key: str) -> Conversation:
-    """Return one conversation."""
-    found = _conversations(tx, conversations.c.key == key, limit=1) if says.can_be_kept(key) else []
-    if not found:
+    """Return one conversation; of one that was merged into another, the other."""
+    merged = sa.select(conversations.c.id, conversations.c.merged_into)
+    row = tx.execute(merged.where(conversations.c.key == key)).first() if says.can_be_kept(key) else None
+    while row is not None and row.merged_into is not None:
+        row = tx.execute(merged.where(conversations.c.id == row.merged_into)).first()
+    if row is None:
         raise UnknownConversation(f"(key {key})")
-    return found[0]
+    return conversation_by_id(tx, row.id)
+
+
+def conversation_of(tx: Transaction, message_id: int) -> Conversation | None:
+    """Return the conversation a message was said in; None if there is no such message."""
+    found = tx.execute(sa.select(messages.c.conversation_id).where(messages.c.id == message_id)).scalar()
+    return None if found is None else conversation_by_id(tx, found)
+
+
+def merged_into(tx: Transaction, conversation_id: int) -> list[int]:
+    """Return the ids of a conversation and of all that went into it: what was noted beside those stayed there."""
+    found = [conversation_id]
+    for one in found:  # it grows as we go
+        theirs = sa.select(conversations.c.id).where(conversations.c.merged_into == one)
+        found += tx.execute(theirs).scalars().all()
+    return found
+
+
+def windows_of(tx: Transaction, keys: set[str]) -> dict[str, datetime | None]:
+    """Return until when each of these conversations may be answered."""
+    rows = tx.execute(sa.select(conversations.c.key, conversations.c.window_ends).where(conversations.c.key.in_(keys)))
+    return {row.key: row.window_ends for row in rows}
 
 
 def conversation_by_id(tx: Transaction, conversation_id: int) -> Conversation:
@@ -98,7 +138,7 @@ def list_of(
     tx: Transaction, holder: Holder | None = None, agent_id: int | None = None, limit: int = 200
 ) -> list[Conversation]:
     """Return conversations: the queue the longest waiting first, everything else the newest first."""
-    which = []
+    which = [conversations.c.merged_into.is_(None)]
     if holder is not None:
         which.append(conversations.c.holder == holder)
     if agent_id is not None:
@@ -120,6 +160,10 @@ def _conversations(tx: Transaction, *which: Any, limit: int, oldest_asked_first:
             conversations,
             contacts.c.phone,
             contacts.c.name,
+            contacts.c.bsuid,
+            contacts.c.username,
+            contacts.c.blocked_at,
+            contacts.c.marketing_stopped_at,
             handoffs.c.reason,
             handoffs.c.wish,
             handoffs.c.slots,
@@ -146,7 +190,7 @@ def _conversations(tx: Transaction, *which: Any, limit: int, oldest_asked_first:
             epoch=row.epoch,
             window_ends=row.window_ends,
             last_message_at=row.last_message_at,
-            contact=ContactCard(row.contact_id, row.phone, row.name),
+            contact=_card(row.contact_id, row),
             reason=row.reason,
             wish=row.wish or "",
             slots=row.slots or {},
@@ -202,7 +246,8 @@ def oldest_unsent_message(tx: Transaction) -> datetime | None:
 
 def count_by_holder(tx: Transaction) -> dict[Holder, int]:
     """Return how many conversations each kind of holder has."""
-    rows = tx.execute(sa.select(conversations.c.holder, sa.func.count()).group_by(conversations.c.holder))
+    kept = conversations.c.merged_into.is_(None)
+    rows = tx.execute(sa.select(conversations.c.holder, sa.func.count()).where(kept).group_by(conversations.c.holder))
     return dict.fromkeys(Holder, 0) | {row[0]: row[1] for row in rows}
 
 

@@ -28,6 +28,7 @@ log = logging.getLogger(__name__)
 LEASE = timedelta(seconds=20)  # renewed while the bot thinks; a dead process is noticed this late
 TRIES = 2  # a turn that dies twice is a person's matter
 BURST_SIZE = 20  # messages; more than that is not one question any more
+UNSEEN = "(something WhatsApp can't show us)"  # another business's bot writes like that, again and again
 ALONE = (says.Tap, says.Place, says.Order, says.Answers, says.Cards)  # each says all there is to say by itself
 
 
@@ -290,7 +291,7 @@ def _exchanges(tx: Transaction, conversation_id: int, muted_at: int) -> list[Exc
             ours = row.at
             continue
         arrived = row.arrived_at or row.at
-        text = row.text if row.type == "text" else ""  # machines write; they do not tap
+        text = row.text if row.type == "text" else UNSEEN if row.type == "unsupported" else ""  # machines do not tap
         exchanges.append(Exchange(text, None if ours is None else arrived - ours))
         ours = None
     return exchanges
@@ -318,6 +319,7 @@ def end_turn(
     may_be_silent: bool,
     manners: Manners,
     now: datetime,
+    quotes: bool = False,
 ) -> TurnState:
     """Close a turn and queue what it said, all or nothing; return what became of it.
 
@@ -349,8 +351,18 @@ def end_turn(
         else:
             said = [manners.excuse]
     if state is not TurnState.MUTED:
-        for content in said:
-            outbox.queue(tx, row.id, content, author=Author.BOT, epoch=turn.epoch, turn_id=turn.id, now=now)
+        quoted = turn.heard[-1].wamid if quotes else None
+        for n, content in enumerate(said):
+            outbox.queue(
+                tx,
+                row.id,
+                content,
+                author=Author.BOT,
+                epoch=turn.epoch,
+                turn_id=turn.id,
+                reply_to=quoted if n == 0 else None,
+                now=now,
+            )
         tx.execute(sa.update(conversations).where(conversations.c.id == row.id).values(starts_clean=False))
     _close(tx, turn.id, state, now)
     changes.note(tx, row.id, Change.MESSAGE, now)  # what was understood stands beside the message now

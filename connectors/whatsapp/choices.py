@@ -24,7 +24,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from bot import messages as says
-from connectors.whatsapp.markup import plain
+from bot.content.markup import plain
 
 MORE = "More…"
 LEAD_IN = "Please choose:"

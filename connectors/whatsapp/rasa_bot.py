@@ -53,10 +53,12 @@ class ActionsDown(Exception):
 class WhatsAppOutput(OutputChannel):  # type: ignore[misc]  # Rasa has no types
     """Collects what one turn says. It never sends and never raises: an exception here would cost the whole turn."""
 
-    def __init__(self) -> None:
+    def __init__(self, heard_wamid: str = "") -> None:
         self.said: list[says.Outbound] = []
         self._introduction: list[says.Outbound] = []
+        self._heard_wamid = heard_wamid
         self.may_be_silent = False
+        self.quotes = False
 
     @classmethod
     def name(cls) -> str:
@@ -78,7 +80,9 @@ class WhatsAppOutput(OutputChannel):  # type: ignore[misc]  # Rasa has no types
             self._introduction.clear()
         try:
             introduces = message.get("utter_action") == INTRODUCTION
-            (self._introduction if introduces else self.said).extend(speech.from_rasa(message))
+            said = speech.from_rasa(message, self._heard_wamid)
+            (self._introduction if introduces else self.said).extend(said)
+            self.quotes = self.quotes or speech.quotes(message)
         except Exception:  # what can't be shown must not cost the contact the rest of the answer
             log.exception("an utterance can't be shown on WhatsApp", extra={"action": "unspeakable"})
 
@@ -88,7 +92,8 @@ class WhatsAppOutput(OutputChannel):  # type: ignore[misc]  # Rasa has no types
         ranking = [item for item in parsed.get("intent_ranking") or [] if item.get("name") != "nlu_fallback"]
         best = ranking[0] if intent.get("name") == "nlu_fallback" and ranking else intent
         understood = Understood(str(best.get("name") or ""), float(best.get("confidence") or 0.0))
-        return Answer(speech.merge([*self._introduction, *self.said]), understood, self.may_be_silent)
+        said = speech.merge([*self._introduction, *self.said])
+        return Answer(said, understood, self.may_be_silent, self.quotes)
 
 
 class Bot:
@@ -132,7 +137,10 @@ class Bot:
             await self._actions_are_back()
         if turn.returned:
             await self._begin_clean(turn.key)
-        output, faults = WhatsAppOutput(), list[str]()
+        more = await self._next_page(turn)
+        if more is not None:
+            return more
+        output, faults = WhatsAppOutput(turn.heard[-1].wamid), list[str]()
         _action_faults.set(faults)
         parsed = await self._understand(turn.heard)
         intent = str(parsed["intent"]["name"])
@@ -158,6 +166,16 @@ class Bot:
             await self._undo(turn)
             raise ActionsDown("; ".join(faults))
         return output.answer(parsed)
+
+    async def _next_page(self, turn: Turn) -> Answer | None:
+        """Answer a tap on "More…" under a long list. Rasa is not asked: nothing was said that it would understand."""
+        content = turn.heard[0].content
+        if not (isinstance(content, says.Tap) and speech.asks_for_more(content.id)):
+            return None
+        tracker: DialogueStateTracker | None = await self._agent.tracker_store.retrieve_full_tracker(turn.key)
+        events = reversed(tracker.events) if tracker is not None else ()
+        page = speech.next_page(content.id, (event.message() for event in events if isinstance(event, BotUttered)))
+        return Answer(page or [self._old_button])
 
     async def _understand(self, heard: tuple[Heard, ...]) -> dict[str, Any]:
         """Return Rasa's parse data of what the contact said. Only free text is guessed at; what is certain is said so.
@@ -256,7 +274,7 @@ class Bot:
         for event in tracker.applied_events() if tracker is not None else ():  # without what was undone
             if isinstance(event, UserUttered):
                 mine = event.message_id == str(turn.id)
-                output = WhatsAppOutput() if mine else output
+                output = WhatsAppOutput(turn.heard[-1].wamid) if mine else output
                 parsed = dict(event.parse_data) if mine else parsed
             elif isinstance(event, BotUttered) and output is not None:
                 output.keep(event.message())

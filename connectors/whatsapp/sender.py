@@ -298,7 +298,7 @@ class Sender:
         if not url:
             return
         with self._ledger.reading() as tx:
-            untold = alarms.untold(tx)
+            untold = alarms.untold(tx, self._now())
         for alarm in untold:
             body = {"alarm": alarm.name, "text": alarm.words, "since": alarm.raised_at.isoformat()}
             try:

@@ -16,10 +16,10 @@ from typing import Any, TypeVar
 
 from bot import messages as says
 from bot.content import kinds
+from bot.content.markup import markup, plain
 from bot.errors import TooLong
 from connectors.whatsapp import choices
 from connectors.whatsapp.choices import LEAD_IN, kept, shorten
-from connectors.whatsapp.markup import markup, plain
 
 log = logging.getLogger(__name__)
 

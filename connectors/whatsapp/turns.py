@@ -31,6 +31,7 @@ class Answer:
     said: list[says.Outbound] = field(default_factory=list)
     understood: Understood | None = None
     may_be_silent: bool = False
+    quotes: bool = False  # the first message quotes what the contact said
 
 
 RunBot = Callable[[Turn], Awaitable[Answer]]
@@ -160,6 +161,7 @@ class Turns:
                 said=answer.said,
                 understood=answer.understood,
                 may_be_silent=answer.may_be_silent,
+                quotes=answer.quotes,
                 manners=self._manners,
                 now=self._now(),
             )

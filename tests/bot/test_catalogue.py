@@ -136,3 +136,18 @@ def test_what_a_response_cant_be_is_refused_with_its_file(tmp_path: Path, custom
     with pytest.raises(BadContent, match=r"topic\.yml: utter_a") as refused:
         catalogue.say("utter_a")
     assert complaint in str(refused.value)
+
+
+def test_markdown_in_a_response_is_whatsapps_and_in_a_value_only_words(tmp_path: Path) -> None:
+    catalogue = Catalogue.load(a_file(tmp_path, "responses: {utter_a: [{text: '**Hello** {who}'}]}"))
+    assert catalogue.say("utter_a", who="**Mia**") == Text("*Hello* **Mia**")
+
+
+def test_values_are_filled_in_everywhere(tmp_path: Path) -> None:
+    words = (
+        "{text: a, image: 'https://x.example/{b}.png', buttons: [{title: 'To {b}', payload: '/go{\"to\": \"{b}\"}'}]}"
+    )
+    catalogue = Catalogue.load(a_file(tmp_path, f"responses:\n  utter_a:\n  - {words}\n"))
+    assert catalogue.say("utter_a", b="London") == Buttons(
+        "a", (Reply('/go{"to": "London"}', "To London"),), picture=Media("image", link="https://x.example/London.png")
+    )

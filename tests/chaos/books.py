@@ -50,6 +50,7 @@ class Row:
     status: str | None = None
     epoch: int | None = None
     waiting: bool = False
+    doubtful: bool = False  # given up in so many words: it may have arrived, and a person has to ask
 
 
 @dataclass(frozen=True)
@@ -148,6 +149,7 @@ def count(books: Books, kills: int) -> list[Count]:
         return Count(name, len(found), evidence=found)
 
     ended = tuple(_ended_by_fault(books))
+    doubtful = tuple(f"row {row.id} of the {row.author} to {row.phone}" for row in books.rows if row.doubtful)
     return [
         none_of("inbound_lost", _inbound_lost(view)),
         none_of("written_down_twice", _written_down_twice(view)),
@@ -157,9 +159,10 @@ def count(books: Books, kills: int) -> list[Count]:
         none_of("bot_after_human", _bot_after_human(view)),
         none_of("wrong_contact", _wrong_contact(view)),
         none_of("outbound_lost", _outbound_lost(view)),
-        none_of("doubtful", _doubtful(view)),
+        none_of("books_differ", _books_differ(view)),
         none_of("unanswered_at_end", _unanswered_at_end(books)),
         Count("ended_by_fault", len(ended), bar=kills, evidence=ended),
+        Count("doubtful", len(doubtful), bar=kills, evidence=doubtful),
     ]
 
 
@@ -345,7 +348,8 @@ def _outbound_lost(view: _View) -> Iterator[str]:
     """Find what was composed, by the ledger or by an agent who was told yes, and never accepted by WhatsApp."""
     sent = {got.callback for got in view.books.got}
     for row in view.books.rows:
-        if row.author != "contact" and row.status not in NOT_TO_BE_SENT and f"{CALLBACK}{row.id}" not in sent:
+        to_be_sent = row.author != "contact" and row.status not in NOT_TO_BE_SENT and not row.doubtful
+        if to_be_sent and f"{CALLBACK}{row.id}" not in sent:
             yield f"row {row.id} of the {row.author} to {row.phone} is {row.status} and was never accepted"
     known = {(row.phone, row.text) for row in view.books.rows}
     for reply in view.books.replies:
@@ -353,7 +357,7 @@ def _outbound_lost(view: _View) -> Iterator[str]:
             yield f"{reply.phone}: reply {reply.n} was acknowledged and is not in the ledger"
 
 
-def _doubtful(view: _View) -> Iterator[str]:
+def _books_differ(view: _View) -> Iterator[str]:
     """Find rows whose status says other than the simulator's books."""
     wamids: dict[int, set[str]] = defaultdict(set)
     for got in view.books.got:
@@ -361,7 +365,7 @@ def _doubtful(view: _View) -> Iterator[str]:
         if row is not None:
             wamids[row.id].add(got.wamid)
     for row in view.books.rows:
-        if row.author == "contact":
+        if row.author == "contact" or row.doubtful:
             continue
         if (row.id in wamids) != (row.status in ACCEPTED):
             yield f"row {row.id} is {row.status}; the simulator accepted it {len(wamids[row.id])} times"

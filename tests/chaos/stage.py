@@ -18,6 +18,7 @@ import sqlalchemy as sa
 
 from actions.backoffice import orders
 from actions.demo_shop import open_demo_shop
+from bot.ledger.outbox import DOUBTFUL
 from bot.ledger.tables import contacts, conversations, handoffs, messages, turns
 from bot.ledger.transaction import Ledger
 from bot.settings import ROOT
@@ -210,7 +211,8 @@ class Stage:
                 Row(row.id, phone_of[row.conversation_id], row.author.value, row.text,
                     # the sabotage of `unique` makes every delivery a message of its own
                     row.wamid.split("#")[0] if row.wamid else None,
-                    row.turn_id, row.status.value if row.status else None, row.epoch, bool(row.waiting))
+                    row.turn_id, row.status.value if row.status else None, row.epoch, bool(row.waiting),
+                    row.error == DOUBTFUL)
                 for row in tx.execute(sa.select(messages).order_by(messages.c.id))
             ]  # fmt: skip
             episodes = [

@@ -263,9 +263,18 @@ def test_what_was_withdrawn_or_never_acknowledged_is_not_lost() -> None:
 
 
 @pytest.mark.parametrize("columns", [{"status": "failed"}, {"wamid": "another"}])
-def test_a_row_that_says_other_than_the_simulator_is_doubtful(columns: dict[str, str]) -> None:
+def test_a_row_that_says_other_than_the_simulator_is_found(columns: dict[str, str]) -> None:
     books = good_books()
-    assert broken(replace(books, rows=changed(books.rows, {"id": 110}, **columns))) == {"doubtful": 1}
+    assert broken(replace(books, rows=changed(books.rows, {"id": 110}, **columns))) == {"books_differ": 1}
+
+
+def test_what_was_given_up_as_doubtful_is_counted_against_the_kills_and_still_no_answer() -> None:
+    books = good_books()
+    rows = changed(books.rows, {"id": 107}, status="failed", doubtful=True)
+    assert broken(replace(books, rows=rows), kills=0) == {"doubtful": 1}
+    assert broken(replace(books, rows=rows), kills=1) == {}
+    rows = changed(books.rows, {"id": 110}, status="failed", doubtful=True)
+    assert broken(replace(books, rows=rows, got=without(books.got, wamid="w7")), kills=1) == {"inbound_lost": 1}
 
 
 def test_what_is_still_under_way_at_the_end_is_told() -> None:

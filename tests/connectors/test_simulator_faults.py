@@ -185,6 +185,14 @@ def test_reports_can_be_late_backwards_or_contradict_each_other(stage: Stage) ->
     wait_for(lambda: len([r for r in stage.business.reports() if r["id"] == wamid]) == 2)
 
 
+def test_a_send_that_is_refused_uses_no_fate_up(stage: Stage) -> None:
+    stage.fault("undeliverable")
+    assert code_of(stage.send()) == 131047
+    stage.write()
+    wamid_of(stage.send())
+    assert wait_for(stage.business.reports)[0]["errors"][0]["code"] == 131026
+
+
 def test_a_swapped_message_is_shown_behind_the_one_sent_after_it(stage: Stage) -> None:
     stage.write()
     stage.fault("swapped", seconds=0.5)
@@ -201,19 +209,21 @@ def test_an_accepted_message_may_be_answered_by_a_broken_proxy(stage: Stage) -> 
     assert wait_for(stage.business.reports)[0]["biz_opaque_callback_data"] == "9"
 
 
-def test_a_batch_brings_many_updates_in_few_posts_over_several_entries_and_changes(stage: Stage) -> None:
+def test_a_batch_brings_up_to_a_thousand_updates_in_one_post_over_several_entries_and_changes(stage: Stage) -> None:
     stage.fault("batch", seconds=1.5)
-    asked = [{"phone": str(447700700000 + n), "text": f"hello {n}"} for n in range(300)]
+    asked = [{"phone": str(447700700000 + n), "text": f"hello {n} 😀"} for n in range(1100)]
     wamids = requests.post(f"{stage.base}/api/messages", json=asked, timeout=10).json()["wamids"]
-    wait_for(lambda: len(stage.business.messages()) >= 300)
+    wait_for(lambda: len(stage.business.messages()) >= 1100, 10)
     assert sorted(message["id"] for message in stage.business.messages()) == sorted(wamids)
-    (body,) = stage.business.bodies
+    assert len(stage.business.bodies) == 2
+    body = max(stage.business.bodies, key=len)
     entries = json.loads(body)["entry"]
-    assert len(entries) > 1
-    assert any(len(entry["changes"]) > 1 for entry in entries) or len(entries) > 5
-    assert any(len(change["value"]["messages"]) > 1 for entry in entries for change in entry["changes"])
-    expected = hmac.new(SECRET.encode(), body, hashlib.sha256).hexdigest()
-    assert stage.business.signatures == [f"sha256={expected}"]
+    in_each = [len(change["value"]["messages"]) for entry in entries for change in entry["changes"]]
+    assert len(entries) > 1, "several entries"
+    assert any(len(entry["changes"]) > 1 for entry in entries), "several changes in one entry"
+    assert max(in_each) > 1, "several messages in one change"
+    assert sum(in_each) == 1000
+    assert f"sha256={hmac.new(SECRET.encode(), body, hashlib.sha256).hexdigest()}" in stage.business.signatures
 
 
 def test_a_batch_the_business_refuses_comes_again_one_by_one(business: Business) -> None:
@@ -334,7 +344,12 @@ def test_every_kind_of_fault_says_what_it_does(stage: Stage) -> None:
 
 @pytest.mark.parametrize(
     ("last", "statuses"),
-    [("202", ["read", "delivered", "sent"]), ("204", ["sent", "delivered", "failed"]), ("207", ["failed"])],
+    [
+        ("202", ["read", "delivered", "sent"]),
+        ("204", ["sent", "delivered", "failed"]),
+        ("205", ["sent", "delivered", "read", "played"]),
+        ("207", ["failed"]),
+    ],
 )
 def test_the_newer_magic_contacts_wear_their_trouble_too(stage: Stage, last: str, statuses: list[str]) -> None:
     phone = f"447700900{last}"
@@ -348,3 +363,13 @@ def test_a_magic_contact_hides_the_number(stage: Stage) -> None:
     (message,) = wait_for(stage.business.messages)
     assert "from" not in message
     assert message["from_user_id"].startswith("GB.")
+
+
+def test_magic_contacts_trouble_the_webhooks_and_files_too(stage: Stage) -> None:
+    stage.settings(retry_base=0.05)
+    stage.write("447700900216", text="twice")
+    wait_for(lambda: len(stage.business.messages()) == 2)
+    stage.write("447700900217", image=True)
+    image = wait_for(lambda: stage.business.messages()[2:])[0]["image"]
+    token = {"Authorization": f"Bearer {TOKEN}"}
+    assert [requests.get(image["url"], headers=token, timeout=5).status_code for _ in range(2)] == [404, 200]

@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bot import messages as says
@@ -359,6 +359,8 @@ def test_emoji_count_twice() -> None:
 
 # --- whatever is said
 
+calmly = settings(deadline=None, derandomize=True)  # the same every time: a slow machine is no fault
+
 WORDS = st.text(alphabet=st.sampled_from("ab \n*_~`#>|-[]()éß😀"), max_size=80)
 LONG = st.builds(lambda words, times: words * times, WORDS, st.sampled_from([1, 1, 1, 20, 80]))
 TITLES = st.text(alphabet="ab c😀é", min_size=1, max_size=90)
@@ -383,6 +385,7 @@ def signs_of(content: Any) -> str:
     return f"{content.text}{replies}"
 
 
+@calmly
 @given(st.lists(MESSAGE, max_size=4))
 def test_whatever_is_said_is_valid_and_merging_never_adds_a_message(turn: list[dict[str, Any]]) -> None:
     apart = [content for message in turn for content in speech.from_rasa(message, "wamid.1")]
@@ -393,6 +396,7 @@ def test_whatever_is_said_is_valid_and_merging_never_adds_a_message(turn: list[d
         assert recorder.OURS.is_valid(body_of(says.sendable(content))), payloads.render_content(content)
 
 
+@calmly
 @given(st.lists(st.text(alphabet="abcdé😀", min_size=1, max_size=1500), min_size=1, max_size=6), st.data())
 def test_no_word_is_lost_and_the_order_kept(texts: list[str], data: st.DataObject) -> None:
     turn = [{"text": text, "buttons": data.draw(st.sampled_from([[], some("Yes")]))} for text in texts]
@@ -401,6 +405,7 @@ def test_no_word_is_lost_and_the_order_kept(texts: list[str], data: st.DataObjec
     assert "".join(shown.split()) == "".join(texts)
 
 
+@calmly
 @given(st.lists(BUTTON, min_size=1, max_size=10))
 def test_every_title_can_be_read_and_every_payload_means_the_same(rows: list[dict[str, str]]) -> None:
     said = speech.from_rasa({"text": "?", "buttons": rows})

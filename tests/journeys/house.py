@@ -17,6 +17,7 @@ import requests
 
 from bot.settings import ROOT
 from tests import trained
+from tests.connectors.openapi import recorder
 from tests.parts import eventually, free_port
 
 READY_WITHIN_S = 240
@@ -79,7 +80,8 @@ class House:
         return "\n".join(f"== {log.name}\n{log.read_text(errors='replace')[-1500:]}" for log in logs)
 
     def stop(self, signum: int = signal.SIGTERM) -> float:
-        """Stop; return how many seconds it took."""
+        """Stop; return how many seconds it took. What was sent to the Cloud API must have been as Meta wants it."""
+        complaints = recorder.complaints_of(self.phone_url) if self._has_phones() else []
         started = time.monotonic()
         if self.process.poll() is None:
             self.process.send_signal(signum)
@@ -87,7 +89,14 @@ class House:
         self._reader.join(5)
         if self.process.stdout is not None:
             self.process.stdout.close()
+        assert not complaints, complaints
         return time.monotonic() - started
+
+    def _has_phones(self) -> bool:
+        try:
+            return requests.get(f"{self.phone_url}/health", timeout=5).status_code == 200
+        except OSError:
+            return False
 
     def accounts(self) -> dict[str, str]:
         """The demo accounts and their passwords, as printed."""

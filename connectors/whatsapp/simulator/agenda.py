@@ -58,7 +58,7 @@ class Agenda:
         self._lanes: dict[str, Lane] = {}
         self._looks: list[tuple[float, str]] = []
         self._holds: list[_Hold] = []
-        self._closed = False
+        self._closed = self._nudged = False
 
     def add(self, deliveries: Iterable[Delivery]) -> None:
         """Take in what has just become durable."""
@@ -151,7 +151,8 @@ class Agenda:
     def wait(self, now: float, at_most: float) -> None:
         """Sleep until something changes or comes due."""
         with self._change:
-            if self._closed:
+            if self._closed or self._nudged:
+                self._nudged = False
                 return
             moments = [now + at_most]
             moments += [self._coming[0][0]] if self._coming else []
@@ -159,6 +160,12 @@ class Agenda:
             moments += [hold.until for hold in self._holds]
             if min(moments) > now:
                 self._change.wait(min(moments) - now)
+
+    def nudge(self) -> None:
+        """End the wait that is, or the next: something outside of the agenda has happened."""
+        with self._change:
+            self._nudged = True
+            self._change.notify()
 
     def close(self) -> None:
         """Let nobody wait any more."""

@@ -105,6 +105,7 @@ class Courier:
         self._webhook_url, self._app_secret = webhook_url, app_secret
         self._stopped = threading.Event()
         self._jobs: queue.SimpleQueue[Load | None] = queue.SimpleQueue()
+        self._tried: queue.SimpleQueue[tuple[Load, str | None]] = queue.SimpleQueue()
         self._threads: list[threading.Thread] = []
         self._struck: dict[int, Fault] = {}
         self._dice = random.Random(1)  # noqa: S311 - it only spreads load
@@ -129,6 +130,7 @@ class Courier:
         for thread in self._threads:
             thread.join(timeout=1.0)
         self._threads = []
+        self._finish(time.time())
 
     def post(self, body: bytes, signature: str | None = "") -> Answer:
         """Bring any body to the business now, once."""
@@ -150,6 +152,7 @@ class Courier:
     def _look(self) -> None:
         while not self._stopped.is_set():
             now = time.time()
+            self._finish(now)
             due = self.agenda.due(now)
             if due:
                 self._store.apply(due, now)
@@ -184,17 +187,28 @@ class Courier:
     def _carry(self) -> None:
         post = Post(self._webhook_url, self._app_secret)
         while (load := self._jobs.get()) is not None and not self._stopped.is_set():
-            trouble = self._try(post, load)
-            if self._stopped.is_set():
-                break
-            now = time.time()
+            self._tried.put((load, self._try(post, load)))
+            self.agenda.nudge()
+        post.close()
+
+    def _finish(self, now: float) -> None:
+        """Note what has been carried meanwhile, all of it in one commit: one for each would be most of the work."""
+        tried = []
+        while not self._tried.empty():
+            tried.append(self._tried.get())
+        if not tried:
+            return
+        with self._store.writing():
+            for load, trouble in tried:
+                if trouble is None:
+                    self._settle(load, now)
+        for load, trouble in tried:
             if trouble is None:
-                self._settle(load, now)
+                self.agenda.settle(load)
             else:
                 self._postpone(load, now, trouble)
             for delivery in load.deliveries:
                 self._feed.signal(delivery.phone)
-        post.close()
 
     def _try(self, post: Post, load: Load) -> str | None:
         """Carry it; return why the business does not have it, or None when it does."""
@@ -228,13 +242,11 @@ class Courier:
         return fault.kind if fault else None
 
     def _settle(self, load: Load, now: float) -> None:
-        with self._store.writing():
-            self._store.settle(load.deliveries, now)
-            for delivery in load.deliveries:
-                fault = self._struck.pop(delivery.id, None)
-                for number in range(fault.copies if fault else 0):
-                    self._store.add_delivery(_again(delivery, fault, number, now))
-        self.agenda.settle(load)
+        self._store.settle(load.deliveries, now)
+        for delivery in load.deliveries:
+            fault = self._struck.pop(delivery.id, None)
+            for number in range(fault.copies if fault else 0):
+                self._store.add_delivery(_again(delivery, fault, number, now))
 
     def _postpone(self, load: Load, now: float, trouble: str) -> None:
         settings = self._settings

@@ -218,9 +218,10 @@ class Exchange:
         lost = BSUID.fullmatch(str(payload.get("to", "")))  # Meta says 200 to a BSUID in `to`, and loses the message
         template = self._template(payload) if kind == "template" else None
         self._check_targets(number, contact, payload, kind)
-        fault = self.trouble.strikes(Stage.FATE, contact.phone, number)
         closed = template is None and not lost and not self.window_is_open(number, contact.phone)
-        if closed and not self.settings.late_window and not (fault and fault.kind is Kind.LATE_WINDOW):
+        refused = closed and not self.settings.late_window
+        fault = self.trouble.strikes(Stage.FATE, contact.phone, number, only=Kind.LATE_WINDOW if refused else None)
+        if refused and fault is None:
             raise Refused(131047)
         content, failure = self.library.fetched(number, payload, kind)
         if template is not None:

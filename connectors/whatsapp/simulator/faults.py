@@ -174,13 +174,13 @@ class Plan:
         with self._lock:
             return dict(sorted(self._hits.items()))
 
-    def take(self, stage: Stage, phone: str | None = None, number: str | None = None) -> Fault | None:
-        """Return the fault that strikes here, and use it up once."""
+    def take(self, stage: Stage, phone: str, number: str, *, only: Kind | None = None) -> Fault | None:
+        """Return the fault that strikes here, and use it up once; with `only`, all others are left alone."""
         if not self._faults:
             return None
         with self._lock:
             for place, fault in enumerate(self._faults):
-                if fault.kind.stage is not stage or fault.phone not in (None, phone):
+                if fault.kind.stage is not stage or fault.phone not in (None, phone) or only not in (None, fault.kind):
                     continue
                 if fault.number not in (None, number) or self._dice.random() >= fault.probability:
                     continue

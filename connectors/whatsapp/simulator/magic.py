@@ -96,12 +96,14 @@ class Trouble:
         self._tries: dict[str, int] = {}
         self._lock = threading.Lock()
 
-    def strikes(self, stage: Stage, phone: str, number: str) -> Fault | None:
+    def strikes(self, stage: Stage, phone: str, number: str, *, only: Kind | None = None) -> Fault | None:
         """Return the fault that strikes, and count it."""
-        planned = self._plan.take(stage, phone, number)
+        planned = self._plan.take(stage, phone, number, only=only)
         magic = BY_PHONE.get(phone)
         if planned or magic is None or magic.fault is None or magic.fault.kind.stage is not stage:
             return planned
+        if only not in (None, magic.fault.kind):
+            return None
         worn = replace(magic.fault, phone=phone)
         if magic.first_tries is None:
             return worn

@@ -81,11 +81,10 @@ class Store:
         """Is told of the deliveries that have just become durable."""
 
     def _bring_up_to_date(self) -> None:
-        version = self._rows("PRAGMA user_version")[0][0]
-        if version < VERSION:
-            if self._rows("SELECT 1 FROM sqlite_master WHERE name = 'messages'"):
-                self._db.executescript(FROM_VERSION_0)
-            self._db.executescript(f"{SCHEMA} PRAGMA user_version = {VERSION};")
+        if self._rows("PRAGMA user_version")[0][0] < VERSION:
+            is_old = bool(self._rows("SELECT 1 FROM sqlite_master WHERE name = 'messages'"))
+            changes = FROM_VERSION_0 if is_old else ""
+            self._db.executescript(f"BEGIN; {changes} {SCHEMA} PRAGMA user_version = {VERSION}; COMMIT;")
 
     @contextmanager
     def writing(self) -> Iterator[None]:

@@ -26,7 +26,7 @@ def _node(required: str, optional: str = "", **properties: Any) -> Schema:
 WORDS = {"pattern": r"\S"}
 WAMID = _text(512)
 LINK = {"type": "string", "pattern": r"^https?://[^\s/]\S*$", "maxLength": 2000}
-ID = {**_text(200), "pattern": r"^\S(.*\S)?$"}
+ID = {**_text(200), "pattern": r"^\S([\s\S]*\S)?$"}
 BODY = _node("text", text={**_text(1024), **WORDS})
 FOOTER = _node("text", text={**_text(60), **WORDS})
 

@@ -180,7 +180,7 @@ def _give_titles_a_least_length(schemas: Schemas) -> None:
     listed, buttons = schemas["ActionObject"]["oneOf"][:2]
     listed["properties"]["button"] = _text(20)
     reply = buttons["properties"]["buttons"]["items"]["properties"]["reply"]["properties"]
-    reply["id"], reply["title"] = {**_text(256), "pattern": r"^\S(.*\S)?$"}, _text(20)
+    reply["id"], reply["title"] = {**_text(256), "pattern": r"^\S([\s\S]*\S)?$"}, _text(20)
 
 
 def _free_the_policy(schemas: Schemas) -> None:

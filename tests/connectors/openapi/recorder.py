@@ -39,7 +39,7 @@ def _why(schema: Draft202012Validator, body: Any) -> str:
     for error in found:
         found.extend(error.context or ())
     error = max(found, key=lambda cause: (len(cause.absolute_path), cause.validator not in {"oneOf", "anyOf", "const"}))
-    return f"{error.json_path}: {error.message[:300]}"
+    return f"{error.json_path}: {error.message[-200:]}"
 
 
 def _note(body: Any) -> None:
