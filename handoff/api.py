@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timezone
 from typing import Any
 
 from flask import Blueprint, Response, jsonify, request
 from werkzeug.exceptions import HTTPException
 
 from bot.errors import AlreadyTaken, BotError, NotAllowed, NotYours, TooLong, UnknownConversation
-from bot.ledger import transcript
-from bot.ledger.transcript import Conversation, Said
+from bot.ledger import errands, inbox, transcript
 from bot.messages import TEXT_MAX, can_be_kept
-from bot.vocabulary import Author, Holder
-from handoff import assignments, guard, pages, refusals
-from handoff.assignments import Note, Written
+from bot.vocabulary import Author, Holder, UpdateState
+from handoff import assignments, guard, refusals, shapes
+from handoff.assignments import UnknownDelivery, UnknownMessage, Written
+from handoff.filling import Wanted
 from handoff.parts import parts
 from handoff.refusals import BadBody
 from handoff.roles import Deed
@@ -23,6 +22,7 @@ blueprint = Blueprint("api", __name__, url_prefix="/api/v1")
 
 LISTED = 1000
 KEY_MAX = 255
+ID_DIGITS = 18  # more than any database counts to
 
 
 @blueprint.get("/conversations")
@@ -35,7 +35,7 @@ def conversations() -> Response:
     with parts().ledger.reading() as tx:
         guard.who().require(Deed.READ)
         found = transcript.list_of(tx, Holder(asked) if asked else None, limit=LISTED)
-    return jsonify([conversation_json(one) for one in found])
+    return jsonify([shapes.conversation(one) for one in found])
 
 
 @blueprint.get("/conversations/<key>")
@@ -53,8 +53,8 @@ def messages(key: str) -> Response:
         one = transcript.conversation(tx, key)
         said = transcript.messages_of(tx, one.id, transcript.EVERYTHING)
         notes = assignments.notes_of(tx, one.id)
-    ordered = [((message.id, 0, 0), message_json(message)) for message in said]
-    ordered += [((note.after_message_id, 1, note.id), note_json(note)) for note in notes]
+    ordered = [((message.id, 0, 0), shapes.message(message)) for message in said]
+    ordered += [((note.after_message_id, 1, note.id), shapes.note(note)) for note in notes]
     return jsonify([shown for _, shown in sorted(ordered, key=lambda item: item[0])])
 
 
@@ -91,10 +91,90 @@ def give_back(key: str) -> Response:
 def reply(key: str) -> Response:
     """Queue an agent's words to the contact; the same Idempotency-Key again sends nothing and answers the same."""
     guard.who().require(Deed.SPEAK)
-    text, client_key = _text(), _client_key()
+    text, client_key, to = _text(), _client_key(), _quoted()
     with parts().ledger.writing() as tx:
-        written = assignments.reply(tx, key, guard.who(), text, client_key=client_key, now=parts().now())
+        written = assignments.reply(tx, key, guard.who(), text, client_key=client_key, to=to, now=parts().now())
     return _written(str(written.id), "text", written)
+
+
+@blueprint.post("/conversations/<key>/template")
+@guard.with_token
+def template(key: str) -> Response:
+    """Queue a template, whether the window is open or not; the same Idempotency-Key again answers the same."""
+    guard.who().require(Deed.SPEAK)
+    wanted, client_key = _wanted(), _client_key()
+    with parts().ledger.writing() as tx:
+        written = assignments.send_template(tx, key, guard.who(), wanted, client_key=client_key, now=parts().now())
+    return _written(str(written.id), "template", written)
+
+
+@blueprint.get("/templates")
+@guard.with_token
+def templates() -> Response:
+    """List the account's templates, those that may be sent first."""
+    with parts().ledger.reading() as tx:
+        guard.who().require(Deed.READ)
+        return jsonify([shapes.template(one) for one in errands.list_of_templates(tx)])
+
+
+@blueprint.post("/messages/<id_>/again")
+@guard.with_token
+def again(id_: str) -> Response:
+    """Queue what failed once more; twice is as good as once."""
+    message_id = _number(id_)
+    if message_id is None:
+        raise UnknownMessage(f"(message {id_})")
+    with parts().ledger.writing() as tx:
+        new_id, key = assignments.send_again(tx, message_id, guard.who(), parts().now())
+    return jsonify({"id": str(new_id), "again_of": id_, "conversation": key})
+
+
+@blueprint.post("/conversations/<key>/block")
+@guard.with_token
+def block(key: str) -> tuple[Response, int]:
+    """Have Meta block the contact."""
+    return _block(key, blocks=True)
+
+
+@blueprint.post("/conversations/<key>/unblock")
+@guard.with_token
+def unblock(key: str) -> tuple[Response, int]:
+    """Have Meta let the contact write again."""
+    return _block(key, blocks=False)
+
+
+def _block(key: str, *, blocks: bool) -> tuple[Response, int]:
+    with parts().ledger.writing() as tx:
+        assignments.block(tx, key, guard.who(), blocks=blocks, now=parts().now())
+    return _conversation(key), 202  # the sender asks Meta; `contact.blocked` follows
+
+
+@blueprint.get("/updates")
+@guard.with_token
+def updates() -> Response:
+    """Tell what became of everything Meta brought, and list the newest; never what was in it."""
+    guard.who().require(Deed.LOOK_AFTER)
+    asked, limit = request.args.get("state"), _number(request.args.get("limit", "100"))
+    if asked is not None and asked not in {state.value for state in UpdateState}:
+        raise BadBody(f"(state is {asked!r}; it must be one of {', '.join(state.value for state in UpdateState)})")
+    if limit is None or not 0 < limit <= LISTED:
+        raise BadBody(f"(limit is a number from 1 to {LISTED})")
+    with parts().ledger.reading() as tx:
+        tally, lines = inbox.tally(tx), inbox.lines(tx, UpdateState(asked) if asked else None, limit)
+    return jsonify({"tally": shapes.tally(tally), "updates": [shapes.line(line) for line in lines]})
+
+
+@blueprint.post("/updates/<delivery>/again")
+@guard.with_token
+def read_again(delivery: str) -> tuple[Response, int]:
+    """Have what failed in a delivery read once more; Rasa's process does it within seconds."""
+    delivery_id = _number(delivery)
+    guard.who().require(Deed.LOOK_AFTER)
+    if delivery_id is None:
+        raise UnknownDelivery(f"({delivery})")
+    with parts().ledger.writing() as tx:
+        assignments.read_again(tx, guard.who(), delivery_id)
+    return jsonify({"delivery": delivery, "again": True}), 202
 
 
 @blueprint.post("/conversations/<key>/note")
@@ -123,69 +203,15 @@ def failed(error: HTTPException) -> tuple[Response, int]:
     return refusals.as_json(error)
 
 
-def conversation_json(one: Conversation) -> dict[str, Any]:
-    """Return a conversation as the API shows it."""
-    return {
-        "key": one.key,
-        "holder": one.holder.value,
-        "contact": {"phone": one.contact.phone, "name": one.contact.name},
-        "reason": one.reason.value if one.reason else None,
-        "last_message": pages.last_words(one),
-        "last_message_at": moment(one.last_message_at),
-        "agent": one.agent_name if one.holder is Holder.AGENT else None,
-        "waiting_since": moment(one.asked_at) if one.holder is Holder.QUEUE else None,
-        "window_ends": moment(one.window_ends),
-        "slots": one.slots,
-        "wish": one.wish,
-    }
-
-
-def message_json(message: Said) -> dict[str, Any]:
-    """Return a message as the API shows it."""
-    shown: dict[str, Any] = {
-        "id": str(message.id),
-        "author": message.author.value,
-        "text": message.text,
-        "type": message.type,
-        "at": moment(message.at),
-        "status": message.status.value if message.status else None,
-    }
-    if message.author is Author.CONTACT:
-        shown |= {"intent": message.intent, "confidence": message.confidence}
-    if message.author is Author.AGENT:
-        shown["agent"] = message.agent_name
-    if message.error:
-        shown["error"] = message.error
-    return shown
-
-
-def note_json(note: Note) -> dict[str, Any]:
-    """Return a note as the API shows it."""
-    return {
-        "id": f"note-{note.id}",
-        "author": Author.AGENT.value,
-        "text": note.text,
-        "type": "note",
-        "at": moment(note.at),
-        "status": None,
-        "agent": note.name,
-    }
-
-
-def moment(at: datetime | None) -> str | None:
-    """Write a moment as ISO 8601 in UTC."""
-    return None if at is None else at.astimezone(timezone.utc).isoformat()
-
-
 def _conversation(key: str) -> Response:
     with parts().ledger.reading() as tx:
-        return jsonify(conversation_json(transcript.conversation(tx, key)))
+        return jsonify(shapes.conversation(transcript.conversation(tx, key)))
 
 
 def _written(id_: str, type_: str, written: Written) -> Response:
     """Answer with what never changes, so that the same key has the same answer."""
     return jsonify(
-        {"id": id_, "author": Author.AGENT.value, "text": written.text, "type": type_, "at": moment(written.at)}
+        {"id": id_, "author": Author.AGENT.value, "text": written.text, "type": type_, "at": shapes.moment(written.at)}
     )
 
 
@@ -196,6 +222,46 @@ def _holder_now(view_args: dict[str, Any]) -> dict[str, Any]:
     except UnknownConversation:
         return {}
     return {"holder": one.holder.value, "holder_name": one.agent_name if one.holder is Holder.AGENT else None}
+
+
+def _number(words: str) -> int | None:
+    """Return an id as the database counts; ids are opaque to callers, so anything else is just unknown."""
+    return int(words) if words.isascii() and words.isdigit() and len(words) <= ID_DIGITS else None
+
+
+def _quoted() -> int | None:
+    """Return the message a reply answers to."""
+    to = _body().get("to")
+    if to is None:
+        return None
+    number = _number(to) if isinstance(to, str) else None
+    if number is None:
+        raise UnknownMessage('(to is the id of a message, like "12")')
+    return number
+
+
+def _wanted() -> Wanted:
+    """Read which template is wanted, and what goes into it."""
+    body = _body()
+    name, language, blanks = body.get("name"), body.get("language"), body.get("blanks", [])
+    header, payloads, endings = body.get("header", ""), body.get("payloads", []), body.get("url_endings", [])
+    picture = header.get("link") if isinstance(header, dict) else ""
+    header = "" if isinstance(header, dict) else header
+    said = list(blanks.values()) if isinstance(blanks, dict) else blanks
+    if not all(isinstance(word, str) for word in (name, language, header, picture)):
+        raise BadBody('(it must be JSON like {"name": "answer_ready", "language": "en", "blanks": ["Mia", "12"]})')
+    if not all(isinstance(many, list) and all(isinstance(one, str) for one in many)
+               for many in (said, payloads, endings)):  # fmt: skip
+        raise BadBody("(blanks, payloads and url_endings are lists of texts; blanks may name them instead)")
+    kept = blanks if isinstance(blanks, dict) else tuple(blanks)
+    return Wanted(str(name), str(language), kept, str(header), str(picture), tuple(payloads), tuple(endings))
+
+
+def _body() -> dict[str, Any]:
+    body = request.get_json(force=True, silent=True)
+    if not isinstance(body, dict):
+        raise BadBody("(it must be a JSON object)")
+    return body
 
 
 def _text() -> str:

@@ -19,14 +19,16 @@ from bot.errors import BotError
 from bot.ledger.transaction import Ledger
 from bot.settings import ROOT, Settings
 from bot.vocabulary import Author, Holder, Status
-from handoff import api, desk, feed, guard, health, live, parts, refusals, signin, words
+from handoff import api, desk, feed, files, guard, health, live, parts, refusals, signin, updates, words
 from handoff.feed import Feed
 from handoff.parts import Parts
+from handoff.roles import Deed
 
 BODY_MAX = 64 * 1024
 SECURITY = {
     "Content-Security-Policy": (
-        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; media-src 'self'; "
+        "connect-src 'self'; "
         "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
     ),
     "X-Content-Type-Options": "nosniff",
@@ -37,18 +39,18 @@ SECURITY = {
 
 
 def create_app(settings: Settings | None = None, *, now: Clock = clock.now) -> Flask:
-    """Put the desk together: one ledger, one catalogue, one feed, five blueprints."""
+    """Put the desk together: one ledger, one catalogue, one feed, seven blueprints."""
     settings = settings or Settings.from_env()
     ledger = Ledger(settings.database_url)
     tail = Feed(ledger)
     app = Flask("handoff")
     app.config["MAX_CONTENT_LENGTH"] = BODY_MAX
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
-    app.jinja_env.globals.update(words=words, Author=Author, Holder=Holder, Status=Status)
+    app.jinja_env.globals.update(words=words, Author=Author, Deed=Deed, Holder=Holder, Status=Status)
     parts.install(app, Parts(settings, ledger, Catalogue.load(ROOT / "data" / "responses"), now))
     feed.install(app, tail)
     guard.install(app)
-    for room in (desk, live, signin, health, api):
+    for room in (desk, files, live, updates, signin, health, api):
         app.register_blueprint(room.blueprint)
     guard.for_everybody(app.view_functions["static"])
     app.register_error_handler(BotError, refusals.refused)

@@ -1,8 +1,12 @@
-"""What agents do with a conversation: take, reply, note, requeue, give_back. One verb, one transaction."""
+"""What agents do with a conversation: take, reply, note, block, send again … One verb, one transaction.
+
+A conversation that was merged into another is that other one, for every verb.
+"""
 
 from __future__ import annotations
 
 import hashlib
+import logging
 from dataclasses import dataclass
 from datetime import datetime
 from typing import cast
@@ -11,20 +15,39 @@ import sqlalchemy as sa
 
 from bot.conversation import window_is_open
 from bot.errors import BotError, TooLong, WindowClosed
-from bot.ledger import changes, handoffs, outbox, transcript
+from bot.ledger import changes, errands, handoffs, inbox, outbox, transcript
 from bot.ledger.tables import messages
 from bot.ledger.transaction import Transaction
 from bot.ledger.upsert import insert_new
-from bot.messages import Outbound, Text, can_be_kept
+from bot.messages import Outbound, Template, Text, can_be_kept
 from bot.vocabulary import Author, Change
+from handoff.filling import BadTemplate, Wanted, filled
 from handoff.roles import Account, Deed
 from handoff.tables import notes
+
+log = logging.getLogger(__name__)
 
 NOTE_MAX = 4096
 
 
 class KeyUsed(BotError):
     """This Idempotency-Key was used for another text."""
+
+
+class UnknownMessage(BotError):
+    """There is no such message."""
+
+
+class UnknownTemplate(BotError):
+    """The account has no such template."""
+
+
+class UnknownDelivery(BotError):
+    """There is no such delivery, or nothing in it failed."""
+
+
+class NotWanted(BotError):
+    """The contact has stopped marketing messages."""
 
 
 @dataclass(frozen=True)
@@ -50,37 +73,77 @@ class Written:
 def take(tx: Transaction, key: str, account: Account, now: datetime) -> bool:
     """Give the conversation to this agent and mute the bot; say whether that changed anything."""
     account.require(Deed.SPEAK)
-    return handoffs.take(tx, key, agent_id=account.id, agent_name=account.name, now=now)
+    return handoffs.take(tx, _kept(tx, key), agent_id=account.id, agent_name=account.name, now=now)
 
 
 def requeue(tx: Transaction, key: str, account: Account, now: datetime) -> None:
     """Put it back into the queue, for a colleague."""
     account.require(Deed.SPEAK)
-    handoffs.requeue(tx, key, agent_id=account.id, now=now)
+    handoffs.requeue(tx, _kept(tx, key), agent_id=account.id, now=now)
 
 
 def give_back(tx: Transaction, key: str, account: Account, words: Outbound | None, now: datetime) -> None:
     """Return it to the bot, with `words` as the desk's last ones to the contact while they may be sent."""
     account.require(Deed.SPEAK)
+    key = _kept(tx, key)
     row = handoffs.require_held_by(tx, key, account.id)
     may_speak = window_is_open(row.window_ends, now)
     handoffs.give_back(tx, key, agent_id=account.id, words=words if may_speak else None, now=now)
 
 
-def reply(tx: Transaction, key: str, account: Account, text: str, *, client_key: str | None, now: datetime) -> Written:
-    """Queue an agent's words to the contact. The same client key again only answers the same."""
+def reply(
+    tx: Transaction,
+    key: str,
+    account: Account,
+    text: str,
+    *,
+    client_key: str | None,
+    now: datetime,
+    to: int | None = None,
+) -> Written:
+    """Queue an agent's words to the contact, perhaps quoting the message `to`."""
+    return _say(tx, key, account, Text(text), client_key=client_key, now=now, to=to)
+
+
+def send_template(
+    tx: Transaction, key: str, account: Account, wanted: Wanted, *, client_key: str | None, now: datetime
+) -> Written:
+    """Queue a template: it may be sent when the window is closed, to open it again."""
     account.require(Deed.SPEAK)
-    content = Text(text)
-    conversation_id = transcript.conversation(tx, key).id
+    listed = errands.list_of_templates(tx)
+    template = next((one for one in listed if (one.name, one.language) == (wanted.name, wanted.language)), None)
+    if template is None:
+        raise UnknownTemplate(f"({wanted.name} {wanted.language}; see GET /api/v1/templates)")
+    if not template.approved:
+        raise BadTemplate(f"(Meta says it is {template.status.lower()}, not approved)")
+    if template.category.upper() == "MARKETING" and not transcript.conversation(tx, key).contact.marketing:
+        raise NotWanted(f"(and {template.name} is one)")
+    return _say(tx, key, account, filled(template, wanted), client_key=client_key, now=now)
+
+
+def _say(
+    tx: Transaction,
+    key: str,
+    account: Account,
+    content: Text | Template,
+    *,
+    client_key: str | None,
+    now: datetime,
+    to: int | None = None,
+) -> Written:
+    """Queue what the agent who holds the conversation says. The same client key again only answers the same."""
+    account.require(Deed.SPEAK)
+    conversation = transcript.conversation(tx, key)
+    conversation_id, text = conversation.id, content.text
     own_key = _own(client_key, account)
     known = _replied(tx, conversation_id, own_key, text)
     if known is not None:
         return known
-    row = handoffs.require_held_by(tx, key, account.id)
+    row = handoffs.require_held_by(tx, conversation.key, account.id)
     known = _replied(tx, conversation_id, own_key, text)  # again, now that nobody else can be writing it
     if known is not None:
         return known
-    if not window_is_open(row.window_ends, now):
+    if not isinstance(content, Template) and not window_is_open(row.window_ends, now):
         raise WindowClosed
     message_id = outbox.queue(
         tx,
@@ -90,9 +153,65 @@ def reply(tx: Transaction, key: str, account: Account, text: str, *, client_key:
         agent_id=account.id,
         agent_name=account.name,
         client_key=own_key,
+        reply_to=None if to is None else _wamid_of(tx, conversation_id, to),
         now=now,
     )
     return Written(cast("int", message_id), text, now)  # words bound to no epoch are never refused
+
+
+def _wamid_of(tx: Transaction, conversation_id: int, message_id: int) -> str:
+    """Return Meta's id of a message of this conversation, to quote it by."""
+    mine = (messages.c.id == message_id) & (messages.c.conversation_id == conversation_id)
+    row = tx.execute(sa.select(messages.c.wamid).where(mine)).first()
+    if row is None:
+        raise UnknownMessage(f"(none with the id {message_id} in this conversation)")
+    if row.wamid is None:
+        raise UnknownMessage(f"({message_id} has not reached WhatsApp, so nobody can answer to it)")
+    return str(row.wamid)
+
+
+def send_again(tx: Transaction, message_id: int, account: Account, now: datetime) -> tuple[int, str]:
+    """Queue what failed once more; return its new id and its conversation. Twice is as good as once."""
+    conversation = transcript.conversation_of(tx, message_id)
+    if conversation is None:
+        raise UnknownMessage
+    _require_may_act(tx, conversation.key, account)
+    type_ = tx.execute(sa.select(messages.c.type).where(messages.c.id == message_id)).scalar()
+    if type_ != "template" and not window_is_open(conversation.window_ends, now):
+        raise WindowClosed
+    again = outbox.send_again(tx, message_id, now)
+    log.info("what failed is sent again", extra={"action": "sent_again", "message_id": again, "account": account.id})
+    return again, conversation.key
+
+
+def block(tx: Transaction, key: str, account: Account, *, blocks: bool, now: datetime) -> None:
+    """Have Meta block or unblock the contact; the sender asks, so it is true a moment later."""
+    key = _kept(tx, key)
+    _require_may_act(tx, key, account)
+    errands.ask_to_block(tx, key, block=blocks, now=now)
+    what = "block" if blocks else "unblock"
+    log.info("somebody asks to %s a contact", what, extra={"action": what, "conversation": key, "account": account.id})
+
+
+def read_again(tx: Transaction, account: Account, delivery_id: int | None = None) -> int:
+    """Have a delivery, or all that failed, read once more by Rasa's process; return how many."""
+    account.require(Deed.LOOK_AFTER)
+    asked = inbox.ask_to_read_again(tx, delivery_id)
+    if not asked and delivery_id is not None:
+        raise UnknownDelivery(f"({delivery_id})")
+    return asked
+
+
+def _require_may_act(tx: Transaction, key: str, account: Account) -> None:
+    """Refuse who neither holds the conversation nor leads."""
+    account.require(Deed.SPEAK)
+    if not account.may(Deed.LEAD):
+        handoffs.require_held_by(tx, key, account.id)
+
+
+def _kept(tx: Transaction, key: str) -> str:
+    """Return the key of the conversation this one is now, if it was merged into another."""
+    return transcript.conversation(tx, key).key
 
 
 def note(tx: Transaction, key: str, account: Account, text: str, *, client_key: str | None, now: datetime) -> Written:
@@ -104,7 +223,7 @@ def note(tx: Transaction, key: str, account: Account, text: str, *, client_key: 
         raise TooLong(f"(a note has at most {NOTE_MAX} characters)")
     if not can_be_kept(text):
         raise TooLong("(it holds a character that can't be kept)")
-    conversation_id = transcript.conversation(tx, key).id
+    conversation_id = transcript.conversation(tx, key).id  # the one it is now
     newest = sa.select(sa.func.max(messages.c.id)).where(messages.c.conversation_id == conversation_id)
     own_key = _own(client_key, account)
     note_id = insert_new(
@@ -128,8 +247,9 @@ def note(tx: Transaction, key: str, account: Account, text: str, *, client_key: 
 
 
 def notes_of(tx: Transaction, conversation_id: int) -> list[Note]:
-    """Return the notes of a conversation, oldest first."""
-    rows = tx.execute(sa.select(notes).where(notes.c.conversation_id == conversation_id).order_by(notes.c.id))
+    """Return the notes of a conversation and of what was merged into it, oldest first."""
+    mine = notes.c.conversation_id.in_(transcript.merged_into(tx, conversation_id))
+    rows = tx.execute(sa.select(notes).where(mine).order_by(notes.c.id))
     return [Note(row.id, row.after_message_id, row.name, row.text, row.at) for row in rows]
 
 

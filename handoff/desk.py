@@ -7,6 +7,7 @@ import json
 from flask import Blueprint, Response, render_template, request, url_for
 from werkzeug.wrappers import Response as AnyResponse
 
+from bot.ledger import transcript
 from handoff import assignments, guard, pages, words
 from handoff import opened as opening
 from handoff.pages import Show
@@ -28,7 +29,11 @@ def home() -> str:
 @blueprint.get("/conversations/<key>")
 @guard.agents_only
 def conversation(key: str) -> AnyResponse:
-    """Show a conversation beside the lists; alone, when htmx asks."""
+    """Show a conversation beside the lists; alone, when htmx asks. One that was merged leads to the other."""
+    with parts().ledger.reading() as tx:
+        kept = transcript.conversation(tx, key).key
+    if kept != key:
+        return guard.go_to(url_for("desk.conversation", key=kept, show=request.args.get("show")))
     body = _conversation(key) if guard.wants_fragment() else _page(key)
     return Response(body, headers={"Vary": "HX-Request"})
 
@@ -129,7 +134,7 @@ def _conversation(key: str) -> str:
 def _live(key: str) -> str:
     with parts().ledger.reading() as tx:
         opened = opening.read(tx, viewer(), key, whole="whole" in request.args)
-    return render_template("_live.html", opened=opened)
+    return render_template("_live.html", opened=opened, asked=key)
 
 
 def _done(key: str, what: str) -> AnyResponse:

@@ -7,7 +7,9 @@ from datetime import datetime, timedelta
 
 from bot import messages as says
 from bot.conversation import window_is_open
-from bot.ledger import transcript
+from bot.ledger import files, transcript
+from bot.ledger.files import File
+from bot.ledger.handoffs import THE_PHONE
 from bot.ledger.transaction import Transaction
 from bot.ledger.transcript import Conversation, Episode, Said
 from bot.vocabulary import Author, Holder, Reason, Status
@@ -50,6 +52,17 @@ class Quote:
 
 
 @dataclass(frozen=True)
+class Attached:
+    """A file beside a message: shown, offered for saving, or why it is neither."""
+
+    message_id: int
+    shown_as: str  # image, audio, video; "" is a download
+    name: str
+    size: str
+    not_there: str  # why; "" when it is there
+
+
+@dataclass(frozen=True)
 class Bubble:
     """One message or note."""
 
@@ -71,6 +84,11 @@ class Bubble:
     quote: Quote | None
     first: bool  # of its group
     may_retry: bool
+    file: Attached | None = None
+    marks: tuple[str, ...] = ()  # how it came about: forwarded, from an advertisement …
+    edited: bool = False
+    taken_back: str = ""  # by whom, in words
+    reactions: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -128,13 +146,21 @@ def read(tx: Transaction, viewer: Viewer, key: str, *, whole: bool = False) -> O
         since=_since(since, viewer) if one.holder is not Holder.BOT else "",
         window=words.window(one.window_ends, viewer.now),
         window_open=is_open,
-        may_take=speaks and one.holder is not Holder.AGENT,
+        may_take=speaks and (one.holder is not Holder.AGENT or one.agent_id is None),  # from the phone anybody takes
         mine=mine,
         may_speak_ever=speaks,
         may_reply=speaks and mine and is_open,
         hint=_hint(one, speaks=speaks, mine=mine, is_open=is_open),
         packet=_packet(one, said, viewer) if one.reason else None,
-        items=_items(one, said, assignments.notes_of(tx, one.id), lines, viewer, may_retry=mine and is_open),
+        items=_items(
+            one,
+            said,
+            _beside(tx, said),
+            viewer,
+            notes=assignments.notes_of(tx, one.id),
+            lines=lines,
+            may_retry=mine and is_open,
+        ),
         earlier=earlier,
         whole=whole,
     )
@@ -155,6 +181,8 @@ def _hint(one: Conversation, *, speaks: bool, mine: bool, is_open: bool) -> str:
     if mine:
         return "The 24-hour window is closed: WhatsApp delivers a reply only after the contact writes again."
     match one.holder:
+        case Holder.AGENT if one.agent_id is None:
+            return f"{words.FROM_PHONE}. Take it to reply from here."
         case Holder.AGENT:
             return f"{one.agent_name} has this conversation. You can write notes."
         case Holder.QUEUE:
@@ -196,17 +224,52 @@ def understood(message: Said) -> str:
     return f"{message.intent.replace('_', ' ')}{sure}"
 
 
+@dataclass(frozen=True)
+class Beside:
+    """What is drawn with a message but said elsewhere: what it answers, what was made of it, its file."""
+
+    by_wamid: dict[str, Said]
+    reactions: dict[str, tuple[str, ...]]
+    files: dict[int, File]
+
+
+def _beside(tx: Transaction, said: list[Said]) -> Beside:
+    by_wamid = {message.wamid: message for message in said if message.wamid}
+    with_files = [message.id for message in said if isinstance(message.content, says.Media)]
+    return Beside(by_wamid, _reactions(said), files.of(tx, with_files))
+
+
+def _reactions(said: list[Said]) -> dict[str, tuple[str, ...]]:
+    """Return the emoji under each message: everybody has one, their last."""
+    last: dict[tuple[str, Author], str] = {}
+    for message in said:
+        if isinstance(message.content, says.Reaction) and message.status not in (Status.FAILED, Status.WITHDRAWN):
+            last[message.content.wamid, message.author] = message.content.emoji
+    found: dict[str, tuple[str, ...]] = {}
+    for (wamid, _), emoji in last.items():
+        found[wamid] = (*found.get(wamid, ()), emoji) if emoji else found.get(wamid, ())
+    return found
+
+
+def _stands_under(message: Said, beside: Beside) -> bool:
+    """Say whether this is a reaction that is drawn under what it reacts to, so that it needs no bubble."""
+    content = message.content
+    if not isinstance(content, says.Reaction) or message.status in (Status.FAILED, Status.WITHDRAWN):
+        return False
+    return content.wamid in beside.by_wamid or not content.emoji
+
+
 def _items(
     one: Conversation,
     said: list[Said],
-    notes: list[Note],
-    lines: list[tuple[datetime, Line]],
+    beside: Beside,
     viewer: Viewer,
     *,
+    notes: list[Note],
+    lines: list[tuple[datetime, Line]],
     may_retry: bool,
 ) -> list[Bubble | Line]:
     """Put messages, notes, days and moves in one row, as they happened."""
-    quoted = {message.wamid: message for message in said if message.wamid}
     lines = [line for line in lines if not said or line[0] >= said[0].at]
     waiting_notes = [note for note in notes if not said or note.after_message_id >= said[0].id]
     items: list[Bubble | Line] = []
@@ -217,12 +280,12 @@ def _items(
             items.append(lines.pop(0)[1])
             before = None
         day = words.day(message.at, viewer.now, viewer.tz)
-        if day != today:
+        if day != today and not _stands_under(message, beside):
             items.append(Line(f"day-{message.id}", day, move=False))
             today, before = day, None
-        quote = quoted.get(message.reply_to) if message.reply_to else None
-        items.append(_bubble(one, message, quote, before, viewer, may_retry=may_retry))
-        before = message
+        if not _stands_under(message, beside):
+            items.append(_bubble(one, message, beside, before, viewer, may_retry=may_retry))
+            before = message
         while waiting_notes and waiting_notes[0].after_message_id <= message.id:
             items.append(_note(waiting_notes.pop(0), viewer))
             before = None
@@ -235,8 +298,11 @@ def _move_lines(moves: list[Episode], names: dict[int, str], viewer: Viewer) -> 
     found: list[tuple[datetime, Line]] = []
     for move in moves:
         reason = words.REASONS[move.reason]
-        told = [(move.asked_at, f"{reason}, into the queue" if move.reason is not Reason.STEPPED_IN else "")]
-        if move.taken_at is not None:
+        queued = move.reason not in {Reason.STEPPED_IN, Reason.PHONE}
+        told = [(move.asked_at, f"{reason}, into the queue" if queued else "")]
+        if move.taken_at is not None and move.taken_by is None:
+            told.append((move.taken_at, "Somebody answered from the phone; the bot is silent"))
+        elif move.taken_at is not None:
             told.append((move.taken_at, f"{names.get(move.taken_by or 0, 'An agent')} took it; the bot is silent"))
         if move.closed_at is not None:
             told.append((move.closed_at, "Given back to the bot"))
@@ -250,21 +316,20 @@ def _move_lines(moves: list[Episode], names: dict[int, str], viewer: Viewer) -> 
 
 
 def _bubble(
-    one: Conversation, message: Said, quote: Said | None, before: Said | None, viewer: Viewer, *, may_retry: bool
+    one: Conversation, message: Said, beside: Beside, before: Said | None, viewer: Viewer, *, may_retry: bool
 ) -> Bubble:
     content = message.content
-    plain = isinstance(content, (says.Text, says.Buttons, says.Menu))
-    voice = isinstance(content, says.Media) and content.voice
-    who = words.author(message.author, name_of(one) if message.author is Author.CONTACT else message.agent_name)
+    gone = message.deleted_at is not None
+    quoted = beside.by_wamid.get(message.reply_to or "")
     same = before is not None and (before.author, before.agent_name) == (message.author, message.agent_name)
     return Bubble(
         id=f"m{message.id}",
         author=message.author,
-        who=who,
+        who=_who(message, one),
         note=False,
         type=message.type,
-        kind="" if plain else words.kind("voice" if voice else message.type),
-        text=message.text,
+        kind="" if gone else _kind(message),
+        text=content.emoji if isinstance(content, says.Reaction) else message.text,
         at=message.at.isoformat(),
         clock=words.clock(message.at, viewer.tz),
         status=message.status,
@@ -275,9 +340,47 @@ def _bubble(
         if isinstance(content, (says.Buttons, says.Menu))
         else (),
         place=_map(content) if isinstance(content, says.Place) else "",
-        quote=_quote(quote, one) if quote is not None else None,
+        quote=_quote(quoted, one) if quoted is not None else None,
         first=not same or before is None or message.at - before.at > TOGETHER,
         may_retry=may_retry and message.author is Author.AGENT and message.status is Status.FAILED,
+        file=_attached(message, beside.files.get(message.id)),
+        marks=tuple(words.marks(message.origin)),
+        edited=message.edited_at is not None and not gone,
+        taken_back=_taken_back(message) if gone else "",
+        reactions=beside.reactions.get(message.wamid or "", ()),
+    )
+
+
+def _who(message: Said, one: Conversation) -> str:
+    if message.agent_name == THE_PHONE:
+        return "From the phone"
+    return words.author(message.author, name_of(one) if message.author is Author.CONTACT else message.agent_name)
+
+
+def _kind(message: Said) -> str:
+    """Name what it is, where it is more than words."""
+    content = message.content
+    if isinstance(content, (says.Text, says.Buttons, says.Menu)):
+        return ""
+    return words.kind("voice" if isinstance(content, says.Media) and content.voice else message.type)
+
+
+def _taken_back(message: Said) -> str:
+    return "The contact took this back." if message.author is Author.CONTACT else "Taken back."
+
+
+def _attached(message: Said, file: File | None) -> Attached | None:
+    content = message.content
+    if file is None or not isinstance(content, says.Media):
+        return None
+    sort = file.mime_type.split("/")[0]
+    plays = content.kind != "document" and file.mime_type in words.SHOWN
+    return Attached(
+        message_id=message.id,
+        shown_as=sort if plays else "",
+        name=content.filename,
+        size=words.size(file.size) if file.size is not None else "",
+        not_there=words.not_there(file.state, file.error),
     )
 
 
@@ -305,8 +408,9 @@ def _note(note: Note, viewer: Viewer) -> Bubble:
 
 
 def _quote(message: Said, one: Conversation) -> Quote:
-    who = words.author(message.author, name_of(one) if message.author is Author.CONTACT else message.agent_name)
-    return Quote(who, short(message.text or f"[{words.kind(message.type)}]"))
+    if message.deleted_at is not None:
+        return Quote(_who(message, one), _taken_back(message))
+    return Quote(_who(message, one), short(message.text or f"[{_kind(message)}]"))
 
 
 def _map(place: says.Place) -> str:

@@ -18,7 +18,8 @@ from bot.errors import (
     WindowClosed,
 )
 from handoff import guard
-from handoff.assignments import KeyUsed
+from handoff.assignments import KeyUsed, NotWanted, UnknownDelivery, UnknownMessage, UnknownTemplate
+from handoff.filling import BadTemplate
 from handoff.roles import RoleForbids
 
 log = logging.getLogger(__name__)
@@ -34,9 +35,14 @@ STATUS_OF: dict[type[BotError], tuple[int, str]] = {
     WindowClosed: (409, "window_closed"),
     NotYours: (403, "not_yours"),
     RoleForbids: (403, "role_forbids"),
+    NotWanted: (409, "not_wanted"),
     UnknownConversation: (404, "unknown_conversation"),
+    UnknownMessage: (404, "unknown_message"),
+    UnknownTemplate: (404, "unknown_template"),
+    UnknownDelivery: (404, "unknown_delivery"),
     TooLong: (422, "too_long"),
     KeyUsed: (422, "key_used"),
+    BadTemplate: (422, "bad_template"),
     BadBody: (400, "bad_body"),
 }
 

@@ -19,11 +19,13 @@ class Deed(Enum):
     READ = "read conversations"
     NOTE = "write notes"
     SPEAK = "take conversations or reply"
+    LEAD = "act in conversations that are not yours"
+    LOOK_AFTER = "look after deliveries"
 
 
 MAY: dict[Role, frozenset[Deed]] = {
-    Role.AGENT: frozenset(Deed),
-    Role.SUPERVISOR: frozenset(Deed),
+    Role.AGENT: frozenset({Deed.READ, Deed.NOTE, Deed.SPEAK}),
+    Role.SUPERVISOR: frozenset(Deed) - {Deed.LOOK_AFTER},
     Role.ADMIN: frozenset(Deed),
     Role.CONTENT: frozenset({Deed.READ, Deed.NOTE}),
 }

@@ -11,7 +11,8 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from markupsafe import Markup, escape
 
 from bot.conversation import window_is_open
-from bot.vocabulary import Author, Holder, Reason, Status
+from bot.ledger.handoffs import THE_PHONE
+from bot.vocabulary import Author, FileState, Holder, Reason, Status, UpdateState
 
 BUSINESS = "Fernhill"
 
@@ -42,6 +43,22 @@ STATUSES: dict[Status, str] = {
     Status.WITHDRAWN: "Never sent",
 }
 
+UPDATES: dict[UpdateState, str] = {
+    UpdateState.HANDLED: "Handled",
+    UpdateState.REPEATED: "Repeated",
+    UpdateState.KEPT: "Kept",
+    UpdateState.FAILED: "Failed",
+}
+
+UPDATE_MEANINGS: dict[UpdateState, str] = {
+    UpdateState.HANDLED: "understood and dealt with",
+    UpdateState.REPEATED: "Meta told us again what we had",
+    UpdateState.KEPT: "nothing to do, but written down",
+    UpdateState.FAILED: "could not be read or written down; it is kept",
+}
+
+FROM_PHONE = "Somebody answers from the phone"
+
 KINDS = {
     "text": "Text",
     "buttons": "Buttons",
@@ -60,7 +77,11 @@ KINDS = {
     "template": "Template",
 }
 
-FILES = {"image", "video", "audio", "document", "sticker"}  # what the desk names but can't open
+SHOWN = {  # the types of files browsers are given as what they are; anything else is only ever saved
+    "image/jpeg", "image/png", "image/webp", "image/gif",
+    "audio/ogg", "audio/mpeg", "audio/mp4", "audio/amr", "audio/aac",
+    "video/mp4", "video/3gpp",
+}  # fmt: skip
 
 NOT_FOR_EYES = {"requested_slot", "session_started_metadata"}  # Rasa's own slots
 
@@ -106,6 +127,45 @@ def kind(type_: str) -> str:
     return KINDS.get(type_, type_.replace("_", " ").capitalize())
 
 
+def size(number: int) -> str:
+    """Say how large a file is."""
+    if number < 1000:
+        return f"{number} bytes"
+    return f"{number / 1000:.0f} kB" if number < 1_000_000 else f"{number / 1_000_000:.1f} MB"
+
+
+def not_there(state: FileState, error: str) -> str:
+    """Say why a file can't be opened (yet)."""
+    why = f": {error}" if error else ""
+    match state:
+        case FileState.FETCHED:
+            return ""
+        case FileState.WAITING:
+            return f"Not here yet{why}. It is tried again by itself." if error else "Being fetched from WhatsApp …"
+        case FileState.GONE:
+            return f"It could not be fetched{why}. Ask for it to be sent again."
+        case FileState.REFUSED:
+            return f"It was not fetched{why}."
+
+
+def marks(origin: dict[str, Any]) -> list[str]:
+    """Say how a message came about, where WhatsApp tells: forwarded, from an advertisement, about a product."""
+    found = []
+    if origin.get("forwarded_often"):
+        found.append("Forwarded many times")
+    elif origin.get("forwarded"):
+        found.append("Forwarded")
+    came = origin.get("referral")
+    if isinstance(came, dict) and came:
+        headline = str(came.get("headline") or came.get("body") or "").strip()[:120]
+        source = "a post" if came.get("source_type") == "post" else "an advertisement"
+        found.append(f"Came from {source}: {headline}" if headline else f"Came from {source}")
+    product = origin.get("product")
+    if isinstance(product, dict) and product.get("product_retailer_id"):
+        found.append(f"About the product {str(product['product_retailer_id'])[:80]}")
+    return found
+
+
 def holder(who: Holder, name: str, mine: bool) -> str:
     """Say who holds a conversation."""
     match who:
@@ -114,7 +174,7 @@ def holder(who: Holder, name: str, mine: bool) -> str:
         case Holder.QUEUE:
             return "Waiting for a person"
         case Holder.AGENT:
-            return "You have it" if mine else f"{name} has it"
+            return "You have it" if mine else FROM_PHONE if name == THE_PHONE else f"{name} has it"
 
 
 def author(who: Author | None, name: str = "") -> str:

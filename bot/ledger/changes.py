@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -21,9 +22,19 @@ class Noted:
     kind: Change
 
 
+NOTE = sa.insert(changes)
+
+
 def note(tx: Transaction, conversation_id: int, kind: Change, now: datetime) -> None:
     """Say that something is new; whoever shows this conversation will hear of it once this commits."""
-    tx.execute(sa.insert(changes).values(conversation_id=conversation_id, kind=kind, at=now))
+    tx.execute(NOTE, {"conversation_id": conversation_id, "kind": kind, "at": now})
+
+
+def note_all(tx: Transaction, conversation_ids: Iterable[int], kind: Change, now: datetime) -> None:
+    """Say it of several conversations at once."""
+    rows = [{"conversation_id": one, "kind": kind, "at": now} for one in sorted(set(conversation_ids))]
+    if rows:
+        tx.execute(NOTE, rows)
 
 
 def latest(tx: Transaction) -> int:

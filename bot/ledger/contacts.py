@@ -15,7 +15,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from bot.ledger import changes, outbox
-from bot.ledger.tables import contacts, conversations, errands, handoffs, identities, messages, turns
+from bot.ledger.tables import UNSENT, contacts, conversations, errands, handoffs, identities, messages, turns
 from bot.ledger.transaction import Transaction
 from bot.ledger.upsert import insert_new
 from bot.updates import ContactRef, Renumbered
@@ -27,29 +27,62 @@ NAME_MAX = 200
 USERNAME_MAX = 100
 HUMAN = [Holder.BOT, Holder.QUEUE, Holder.AGENT]  # the further right, the more a person has to do with it
 
+# Made once, since building a statement costs more than running it, and these run for every message.
+MAKE = sa.insert(contacts)
+IDENTIFY = sa.insert(identities)
+KNOWN_AS = (
+    sa.select(contacts, identities.c.value)
+    .join(identities, identities.c.contact_id == contacts.c.id)
+    .where(identities.c.value.in_(sa.bindparam("values", expanding=True)))
+)
+CONVERSATION = (
+    sa.select(conversations)
+    .where(
+        conversations.c.phone_number_id == sa.bindparam("phone_number_id"),
+        conversations.c.contact_id == sa.bindparam("contact_id"),
+    )
+    .with_for_update(key_share=True)
+)
+
 
 def find_or_make(tx: Transaction, ref: ContactRef, now: datetime) -> int:
     """Return the contact's id, learning whatever the delivery tells that we did not know."""
-    by_bsuid, by_phone = _known(tx, ref.bsuid), _known(tx, ref.phone)
+    by_bsuid, by_phone = _known(tx, ref.bsuid, ref.phone)
     row = by_bsuid or by_phone
+    if row is None:
+        return _make(tx, ref, now)
     if by_bsuid is not None and by_phone is not None and by_bsuid.id != by_phone.id and by_phone.bsuid is None:
         # We knew them once by their number and once by their id; only now both came together.
         row = _merge(tx, by_bsuid, by_phone, now)
     elif by_bsuid is None and by_phone is not None and ref.bsuid and by_phone.bsuid:
-        row = None  # another person's id with a number we know: the number has a new owner
-    if row is None:
-        name, username = ref.name[:NAME_MAX], ref.username[:USERNAME_MAX]
-        contact_id = tx.execute(
-            sa.insert(contacts).values(name=name, username=username, created_at=now)
-        ).inserted_primary_key[0]
-        row = _contact(tx, contact_id)
+        # Another person's id with a number we know: the number has a new owner.
+        mine = contacts.c.id == by_phone.id
+        tx.execute(sa.update(contacts).where(mine, contacts.c.phone == ref.phone).values(phone=None))
+        tx.execute(sa.delete(identities).where(identities.c.value == ref.phone))
+        return _make(tx, ref, now)
     _learn(tx, row, ref, now)
     return int(row.id)
 
 
+def _make(tx: Transaction, ref: ContactRef, now: datetime) -> int:
+    """Write down a contact neither of whose ids anybody has."""
+    columns = {
+        "phone": ref.phone,
+        "bsuid": ref.bsuid,
+        "name": ref.name[:NAME_MAX],
+        "username": ref.username[:USERNAME_MAX],
+        "created_at": now,
+    }
+    contact_id = int(tx.execute(MAKE, columns).inserted_primary_key[0])
+    known_as = [{"value": value, "contact_id": contact_id, "since": now} for value in (ref.bsuid, ref.phone) if value]
+    tx.execute(IDENTIFY, known_as)
+    return contact_id
+
+
 def find(tx: Transaction, ref: ContactRef) -> int | None:
     """Return the contact's id if we know them."""
-    row = _known(tx, ref.bsuid) or _known(tx, ref.phone)
+    by_bsuid, by_phone = _known(tx, ref.bsuid, ref.phone)
+    row = by_bsuid or by_phone
     return None if row is None else int(row.id)
 
 
@@ -58,8 +91,10 @@ def renumber(tx: Transaction, update: Renumbered, now: datetime) -> int | None:
 
     What they proved about themselves does not come along: the next turn starts clean.
     """
-    old = _known(tx, update.old.bsuid) or _known(tx, update.old.phone)
-    new = _known(tx, update.new.bsuid) or _known(tx, update.new.phone)
+    new = _one_person(tx, update.new, now)
+    old = _one_person(tx, update.old, now)
+    if new is not None:
+        new = _one_person(tx, update.new, now)  # as it is now: making one person of two may have moved it
     row = old if old is not None else new
     if row is None:
         return None
@@ -71,6 +106,14 @@ def renumber(tx: Transaction, update: Renumbered, now: datetime) -> int | None:
         tx.execute(sa.update(contacts).where(contacts.c.id == row.id).values(phone=None))
     start_clean(tx, row.id, now)
     return int(row.id)
+
+
+def _one_person(tx: Transaction, ref: ContactRef, now: datetime) -> Any:
+    """Return whom these ids name; if we knew them once by their number and once by their id, made one."""
+    by_bsuid, by_phone = _known(tx, ref.bsuid, ref.phone)
+    if by_bsuid is not None and by_phone is not None and by_bsuid.id != by_phone.id and by_phone.bsuid is None:
+        return _merge(tx, by_bsuid, by_phone, now)
+    return by_bsuid or by_phone
 
 
 def start_clean(tx: Transaction, contact_id: int, now: datetime) -> None:
@@ -94,9 +137,9 @@ def mark_blocked(tx: Transaction, contact_id: int, blocked_at: datetime | None) 
 
 def conversation_with(tx: Transaction, phone_number_id: str, contact_id: int, now: datetime) -> Any:
     """Find the conversation of one of our numbers and one contact, or begin it; its row, locked."""
-    mine = (conversations.c.phone_number_id == phone_number_id) & (conversations.c.contact_id == contact_id)
-    conversation_id = tx.execute(sa.select(conversations.c.id).where(mine)).scalar()
-    if conversation_id is None:
+    which = {"phone_number_id": phone_number_id, "contact_id": contact_id}
+    row = tx.execute(CONVERSATION, which).first()
+    if row is None:
         insert_new(
             tx,
             conversations,
@@ -109,17 +152,14 @@ def conversation_with(tx: Transaction, phone_number_id: str, contact_id: int, no
             last_message_at=now,
             created_at=now,
         )
-        conversation_id = tx.execute(sa.select(conversations.c.id).where(mine)).scalar_one()
-    return outbox.lock_conversation(tx, conversation_id)
+        row = tx.execute(CONVERSATION, which).one()
+    return row
 
 
-def _known(tx: Transaction, value: str | None) -> Any:
-    if not value:
-        return None
-    mine = identities.c.value == value
-    return tx.execute(
-        sa.select(contacts).join(identities, identities.c.contact_id == contacts.c.id).where(mine)
-    ).first()
+def _known(tx: Transaction, bsuid: str | None, phone: str | None) -> tuple[Any, Any]:
+    """Return the contacts known by this id and by this number; mostly one and the same."""
+    rows = {row.value: row for row in tx.execute(KNOWN_AS, {"values": [one for one in (bsuid, phone) if one]})}
+    return rows.get(bsuid), rows.get(phone)
 
 
 def _contact(tx: Transaction, contact_id: int) -> Any:
@@ -185,12 +225,16 @@ def _merge_conversations(tx: Transaction, kept_id: int, other_id: int, now: date
     fewer = other_id if nearer is kept else kept_id  # of two open handoffs the nearer one's stays
     if nearer.holder is not Holder.BOT:
         tx.execute(sa.update(handoffs).where(handoffs.c.conversation_id == fewer, open_).values(closed_at=now))
+    unsent = sa.select(messages.c.id).where(messages.c.conversation_id == other_id, UNSENT)
+    moved = tx.execute(unsent).scalars().all()
     for table in (messages, turns, handoffs):
         tx.execute(sa.update(table).where(table.c.conversation_id == other_id).values(conversation_id=kept_id))
     if nearer.holder is Holder.AGENT:
         waits = (messages.c.conversation_id == kept_id) & messages.c.waiting
         tx.execute(sa.update(messages).where(waits).values(waiting=False))
     epoch = max(kept.epoch, other.epoch) + 1
+    outbox.bring_under(tx, kept_id, moved, muted_at=other.muted_at, epoch=epoch, now=now)
+    later = max((kept, other), key=lambda row: row.awaits_until or row.created_at)
     tx.execute(
         sa.update(conversations)
         .where(conversations.c.id == kept_id)
@@ -200,16 +244,18 @@ def _merge_conversations(tx: Transaction, kept_id: int, other_id: int, now: date
             agent_name=nearer.agent_name,
             phone_until=nearer.phone_until,
             epoch=epoch,
-            muted_at=epoch if nearer.holder is Holder.AGENT else max(kept.muted_at, other.muted_at),
+            muted_at=epoch if nearer.holder is Holder.AGENT else kept.muted_at,
             window_ends=max(filter(None, (kept.window_ends, other.window_ends)), default=None),
+            paced_until=max(filter(None, (kept.paced_until, other.paced_until)), default=None),
+            awaits_id=later.awaits_id,
+            awaits_until=later.awaits_until,
+            undelivered_id=kept.undelivered_id or other.undelivered_id,
             last_message_at=max(kept.last_message_at, other.last_message_at),
             starts_clean=True,
         )
     )
-    tx.execute(
-        sa.update(conversations)
-        .where(conversations.c.id == other_id)
-        .values(merged_into=kept_id, holder=Holder.BOT, agent_id=None, agent_name="", epoch=epoch, muted_at=epoch)
-    )
+    gone = {"merged_into": kept_id, "holder": Holder.BOT, "agent_id": None, "agent_name": "", "epoch": epoch}
+    gone |= {"muted_at": epoch, "undelivered_id": None, "awaits_id": None, "awaits_until": None, "lease_until": None}
+    tx.execute(sa.update(conversations).where(conversations.c.id == other_id).values(gone))
     for conversation_id in (kept_id, other_id):
         changes.note(tx, conversation_id, Change.MOVE, now)

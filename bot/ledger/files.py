@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
 import sqlalchemy as sa
 
@@ -17,6 +19,7 @@ from bot.vocabulary import Change, FileState
 
 WAITS = sa.text("files.state = 'waiting'")
 LEASE = timedelta(minutes=3)  # how long one fetch may take
+URL_LIVES = timedelta(minutes=4)  # the one in a delivery; five, says Meta
 KEPT_BY_META = timedelta(days=6)  # seven, says Meta; after that there is nothing to fetch
 PAUSES = tuple(timedelta(seconds=seconds) for seconds in (5, 30, 120, 600, 3600, 6 * 3600))
 A_DAY = timedelta(days=1)
@@ -77,12 +80,12 @@ def _is_a_flood(tx: Transaction, message_id: int, now: datetime) -> bool:
     return int(tx.execute(sent.where(lately)).scalar_one()) >= MOST_A_DAY
 
 
-def want(tx: Transaction, now: datetime) -> Wanted | None:
-    """Take the file that waits longest; nobody else takes it while we are at it."""
+def want(tx: Transaction, now: datetime, kinds: Collection[str] | None = None) -> Wanted | None:
+    """Take the file that waits longest, of these kinds of messages or of any; nobody else takes it meanwhile."""
     query = (
-        sa.select(files, messages.c.type)
+        sa.select(files, messages.c.type, messages.c.arrived_at)
         .join(messages, messages.c.id == files.c.message_id)
-        .where(WAITS, files.c.not_before <= now)
+        .where(*_due(now, kinds))
         .order_by(files.c.not_before, files.c.message_id)
         .limit(1)
         .with_for_update(of=files, skip_locked=True)
@@ -91,12 +94,13 @@ def want(tx: Transaction, now: datetime) -> Wanted | None:
     if row is None:
         return None
     mine = files.c.message_id == row.message_id
+    url_lives = row.attempts == 0 and row.arrived_at is not None and row.arrived_at > now - URL_LIVES
     tx.execute(sa.update(files).where(mine).values(not_before=now + LEASE, attempts=row.attempts + 1))
     return Wanted(
         message_id=row.message_id,
         media_id=row.media_id,
         phone_number_id=row.phone_number_id,
-        url=row.url if row.attempts == 0 else "",  # it lives five minutes; later ones are asked for
+        url=row.url if url_lives else "",  # later ones are asked for
         sha256=row.sha256,
         kind=row.type,
         mime_type=row.mime_type,
@@ -104,11 +108,16 @@ def want(tx: Transaction, now: datetime) -> Wanted | None:
     )
 
 
-def is_due(tx: Transaction, now: datetime) -> bool:
+def is_due(tx: Transaction, now: datetime, kinds: Collection[str] | None = None) -> bool:
     """Say whether a file could be fetched now; a look that blocks nobody."""
-    return (
-        tx.execute(sa.select(files.c.message_id).where(WAITS, files.c.not_before <= now).limit(1)).first() is not None
-    )
+    of_message = files.join(messages, messages.c.id == files.c.message_id)
+    query = sa.select(files.c.message_id).select_from(of_message).where(*_due(now, kinds)).limit(1)
+    return tx.execute(query).first() is not None
+
+
+def _due(now: datetime, kinds: Collection[str] | None) -> list[Any]:
+    due = [WAITS, files.c.not_before <= now]
+    return due if kinds is None else [*due, messages.c.type.in_(kinds)]
 
 
 def fetched(tx: Transaction, message_id: int, *, name: str, size: int, mime_type: str, now: datetime) -> bool:
@@ -121,19 +130,31 @@ def refuse(tx: Transaction, message_id: int, why: str, now: datetime) -> None:
     _end(tx, message_id, now, state=FileState.REFUSED, error=why[:300])
 
 
-def try_later(tx: Transaction, message_id: int, why: str, now: datetime) -> None:
-    """Try again after a pause; when Meta no longer has it, it is gone."""
+def give_up(tx: Transaction, message_id: int, why: str, now: datetime) -> None:
+    """Meta does not have it any more: it is gone. The message stays."""
+    _end(tx, message_id, now, state=FileState.GONE, error=why[:300])
+
+
+def put_back(tx: Transaction, message_id: int, until: datetime) -> None:
+    """Nobody is to blame but this machine: it stops, or its disk is full. This did not count as a try."""
+    values = {"not_before": until, "attempts": files.c.attempts - 1}
+    tx.execute(sa.update(files).where(files.c.message_id == message_id, WAITS).values(values))
+
+
+def try_later(tx: Transaction, message_id: int, why: str, now: datetime, *, least: timedelta = timedelta(0)) -> None:
+    """Try again after a pause, at least as long as Meta asks; when it no longer has it, it is gone."""
     row = tx.execute(
-        sa.select(files.c.attempts, messages.c.arrived_at)
+        sa.select(files.c.attempts, messages.c.arrived_at, messages.c.conversation_id)
         .join(messages, messages.c.id == files.c.message_id)
         .where(files.c.message_id == message_id)
     ).one()
-    pause = PAUSES[min(row.attempts, len(PAUSES)) - 1]
+    pause = max(PAUSES[min(max(row.attempts, 1), len(PAUSES)) - 1], least)
     if row.arrived_at is not None and now + pause > row.arrived_at + KEPT_BY_META:
-        _end(tx, message_id, now, state=FileState.GONE, error=why[:300])
+        give_up(tx, message_id, why, now)
         return
     later = {"not_before": now + pause, "error": why[:300]}
-    tx.execute(sa.update(files).where(files.c.message_id == message_id, WAITS).values(later))
+    if tx.execute(sa.update(files).where(files.c.message_id == message_id, WAITS).values(later)).rowcount:
+        changes.note(tx, row.conversation_id, Change.MESSAGE, now)  # the desk says why it is not there yet
 
 
 def forget(tx: Transaction, message_id: int) -> None:

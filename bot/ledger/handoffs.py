@@ -121,7 +121,7 @@ def hand_off_undelivered(tx: Transaction, now: datetime) -> int:
         if row.holder is not Holder.BOT:
             continue  # a person sees it already
         failed = tx.execute(sa.select(messages).where(messages.c.id == row.undelivered_id)).one()
-        heard = (messages.c.turn_id == failed.turn_id) & (messages.c.author == Author.CONTACT)
+        heard = (messages.c.turn_id == (failed.turn_id or -1)) & (messages.c.author == Author.CONTACT)
         wish = tx.execute(sa.select(messages.c.text).where(heard).order_by(messages.c.id)).scalars().all()
         _move(tx, row, Move.HAND_OFF, now)
         _open_handoff(

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from functools import lru_cache
 from typing import Any
 
 import sqlalchemy as sa
@@ -40,6 +42,11 @@ RECORDING_LOCK = 0x6261746F6E  # any number nobody else uses on this database
 PHONE_QUIET = timedelta(minutes=30)  # after which a conversation somebody answers from the phone is the bot's again
 META_AGENT = "Meta's Business Agent"
 GONE_WRONG = {"REJECTED", "PAUSED", "DISABLED", "QUALITY RED"}  # of a template
+# Made once, since building a statement costs more than running it, and these run for every delivery.
+KEEP_DELIVERY = sa.insert(deliveries)
+KEEP_UPDATE = sa.insert(updates)
+KNOWN_WAMIDS = sa.select(messages.c.wamid).where(messages.c.wamid.in_(sa.bindparam("wamids", expanding=True)))
+KNOWN_EDITS = sa.select(edits.c.original).where(edits.c.original.in_(sa.bindparam("wamids", expanding=True)))
 UNWRITABLE = (DataError, IntegrityError, ValueError, OverflowError, TypeError)
 
 
@@ -63,33 +70,76 @@ class _Written:
 
 
 def record(
+    tx: Transaction, body: bytes, heard: list[Update], now: datetime, *, phone_quiet: timedelta = PHONE_QUIET
+) -> set[int]:
+    """Write a delivery and every update in it down; return the conversations that now have something waiting.
+
+    One update that can't be written harms no other.
+    """
+    return record_all(tx, [(body, heard)], now, phone_quiet=phone_quiet)[0]
+
+
+def record_all(
     tx: Transaction,
-    body: bytes,
-    heard: list[Update],
+    came: Sequence[tuple[bytes, list[Update]]],
     now: datetime,
     *,
     phone_quiet: timedelta = PHONE_QUIET,
     careful: bool = True,
-) -> set[int]:
-    """Write a delivery and every update in it down; return the conversations that now have something waiting.
+) -> list[set[int]]:
+    """Write several deliveries down at once; return for each the conversations that now have something waiting.
 
-    Careful, one update that can't be written harms no other; it costs a savepoint for each. Careless, it raises one of
+    Careful, an update that can't be written harms no other; it costs a savepoint for each. Careless, it raises one of
     UNWRITABLE, and the caller begins again with care.
     """
     _one_recorder_at_a_time(tx)
-    delivery_id = tx.execute(sa.insert(deliveries).values(received_at=now, body=body)).inserted_primary_key[0]
-    waiting: set[int] = set()
-    rows = []
+    around = _Around.of(tx, [update for _, heard in came for update in heard], now, phone_quiet)
+    write = _write_carefully if careful else _write
+    rows: list[dict[str, Any]] = []
+    waiting: list[set[int]] = []
+    reported: list[tuple[int, int, Reported]] = []
+    for body, heard in came:
+        kept = {"received_at": now, "body": body, "again": False}
+        delivery_id = tx.execute(KEEP_DELIVERY, kept).inserted_primary_key[0]
+        waits: set[int] = set()
+        for n, update in enumerate(heard):
+            if isinstance(update, Reported):
+                reported.append((delivery_id, n, update))
+                continue
+            written = write(tx, update, delivery_id, around)
+            if written.waits is not None:
+                waits.add(written.waits)
+            rows.append({"delivery_id": delivery_id, "n": n, **written.columns()})
+        waiting.append(waits)
     # What was said comes before what was reported: conversations are locked before their messages, everywhere.
-    for n, update in sorted(enumerate(heard), key=lambda item: isinstance(item[1], Reported)):
-        write = _write_carefully if careful else _write
-        written = write(tx, update, delivery_id, now, phone_quiet)
-        if written.waits is not None:
-            waiting.add(written.waits)
+    if careful:
+        hears = [write(tx, update, delivery_id, around) for delivery_id, _, update in reported]
+    else:
+        news = outbox.hear_all(tx, [update for *_, update in reported], now) if reported else []
+        hears = [_reported(update, new) for (*_, update), new in zip(reported, news, strict=True)]
+    for (delivery_id, n, _), written in zip(reported, hears, strict=True):
         rows.append({"delivery_id": delivery_id, "n": n, **written.columns()})
     if rows:
-        tx.execute(sa.insert(updates), rows)
+        tx.execute(KEEP_UPDATE, rows)
     return waiting
+
+
+@dataclass
+class _Around:
+    """What all updates written together share: the time, and what is known of them already."""
+
+    now: datetime
+    phone_quiet: timedelta
+    known: set[str]  # wamids of messages we have
+    edited: set[str]  # wamids of which an edit or a deletion came before themselves
+
+    @classmethod
+    def of(cls, tx: Transaction, heard: list[Update], now: datetime, phone_quiet: timedelta) -> _Around:
+        """Look it up once for all of them."""
+        wamids = [update.wamid for update in heard if isinstance(update, (Received, Echoed))]
+        known = set(tx.execute(KNOWN_WAMIDS, {"wamids": wamids}).scalars()) if wamids else set()
+        edited = set(tx.execute(KNOWN_EDITS, {"wamids": wamids}).scalars()) if wamids else set()
+        return cls(now, phone_quiet, known, edited)
 
 
 def read_again(
@@ -103,10 +153,11 @@ def read_again(
     tx.execute(sa.update(deliveries).where(deliveries.c.id == delivery_id).values(again=False))
     failed = (updates.c.delivery_id == delivery_id) & (updates.c.state == UpdateState.FAILED)
     waiting: set[int] = set()
+    around = _Around.of(tx, heard, now, phone_quiet)
     for row in tx.execute(sa.select(updates.c.id, updates.c.n).where(failed).order_by(updates.c.n)).all():
         if row.n >= len(heard):
             continue
-        written = _write_carefully(tx, heard[row.n], delivery_id, now, phone_quiet)
+        written = _write_carefully(tx, heard[row.n], delivery_id, around)
         tx.execute(sa.update(updates).where(updates.c.id == row.id).values(written.columns()))
         if written.waits is not None:
             waiting.add(written.waits)
@@ -136,33 +187,36 @@ def _one_recorder_at_a_time(tx: Transaction) -> None:
         tx.execute(sa.select(sa.func.pg_advisory_xact_lock(RECORDING_LOCK)))
 
 
-def _write_carefully(
-    tx: Transaction, update: Update, delivery_id: int, now: datetime, phone_quiet: timedelta
-) -> _Written:
+def _write_carefully(tx: Transaction, update: Update, delivery_id: int, around: _Around) -> _Written:
     try:
         with tx.begin_nested():
-            return _write(tx, update, delivery_id, now, phone_quiet)
+            return _write(tx, update, delivery_id, around)
     except UNWRITABLE as problem:
         # Whatever this one was, its neighbours are kept; Meta would send the same body again for days otherwise.
         log.error("an update could not be written down: %s", type(problem).__name__, extra={"action": "update_failed"})
         refused = Unsupported("unwritable", type(problem).__name__, unreadable=True)
-        return _write(tx, refused, delivery_id, now, phone_quiet)
+        return _write(tx, refused, delivery_id, around)
 
 
-def _write(tx: Transaction, update: Update, delivery_id: int, now: datetime, phone_quiet: timedelta) -> _Written:  # noqa: C901, PLR0912  # one case for each
+def _reported(update: Reported, new: bool) -> _Written:
+    state = UpdateState.HANDLED if new else UpdateState.REPEATED
+    return _Written(f"status {update.status.value}", state, update.wamid)
+
+
+def _write(tx: Transaction, update: Update, delivery_id: int, around: _Around) -> _Written:  # noqa: C901, PLR0912  # one case for each
     """Write one update down; every one leaves a row that says what became of it."""
+    now = around.now
     match update:
         case Received():
-            return _receive(tx, update, now)
+            return _receive(tx, update, around)
         case Reported():
-            state = UpdateState.HANDLED if outbox.hear(tx, update, now) else UpdateState.REPEATED
-            return _Written(f"status {update.status.value}", state, update.wamid)
+            return _reported(update, outbox.hear(tx, update, now))
         case Echoed():
-            return _echo(tx, update, now, phone_quiet)
+            return _echo(tx, update, around)
         case Edited():
-            return _change_words(tx, update, "edit", says.to_json(update.content), now)
+            return _change_words(tx, update, "edit", says.to_json(update.content), around)
         case Deleted():
-            return _change_words(tx, update, "deletion", None, now)
+            return _change_words(tx, update, "deletion", None, around)
         case Renumbered():
             known = contacts.renumber(tx, update, now)
             return _Written("renumbered", UpdateState.KEPT if known is None else UpdateState.HANDLED, update.wamid)
@@ -198,15 +252,11 @@ def _write(tx: Transaction, update: Update, delivery_id: int, now: datetime, pho
             return _Written(update.kind, UpdateState.KEPT, remark=update.remark)
 
 
-def _is_known(tx: Transaction, wamid: str) -> bool:
-    return tx.execute(sa.select(messages.c.id).where(messages.c.wamid == wamid)).first() is not None
-
-
-def _receive(tx: Transaction, update: Received, now: datetime) -> _Written:
+def _receive(tx: Transaction, update: Received, around: _Around) -> _Written:
     """Find or make contact and conversation and keep the message, unless we had it already."""
-    kind = says.type_of(update.content)
+    kind, now = says.type_of(update.content), around.now
     repeated = _Written(kind, UpdateState.REPEATED, update.wamid)
-    if _is_known(tx, update.wamid):
+    if update.wamid in around.known:
         return repeated
     contact_id = contacts.find_or_make(tx, _who(update), now)
     row = contacts.conversation_with(tx, update.phone_number_id, contact_id, now)
@@ -228,15 +278,17 @@ def _receive(tx: Transaction, update: Received, now: datetime) -> _Written:
         origin=_origin(update),
         waiting=waits,
     )
+    around.known.add(update.wamid)
     if message_id is None:
-        return repeated  # the same delivery, at the same moment, in another process
+        return repeated  # twice in one delivery, under another update's savepoint
     files.expect(tx, message_id, update, now)
-    _apply_edits(tx, update.wamid)
+    if update.wamid in around.edited:
+        _apply_edits(tx, update.wamid)
     news: dict[str, Any] = {"last_message_at": now}
     if not isinstance(update.content, says.Reaction):  # whether those open the window Meta does not say
         ends = window_ends(min(sent_at, now))
         news["window_ends"] = ends if row.window_ends is None else max(ends, row.window_ends)
-    tx.execute(sa.update(conversations).where(conversations.c.id == row.id).values(news))
+    tx.execute(_news(frozenset(news)), {"id_": row.id, **{f"{name}_": value for name, value in news.items()}})
     changes.note(tx, row.id, Change.MESSAGE, now)
     if update.standby:
         words = (
@@ -244,8 +296,16 @@ def _receive(tx: Transaction, update: Received, now: datetime) -> _Written:
             "Switch it off in Meta's console, then: python -m handoff alarm clear standby"
         )
         alarms.raise_alarm(tx, "standby", words, now)
-    still_waits = waits and _waits(tx, message_id)  # it may have been taken back before it came
+    # It may have been taken back before it came.
+    still_waits = waits and (update.wamid not in around.edited or _waits(tx, message_id))
     return _Written(kind, UpdateState.HANDLED, update.wamid, waits=row.id if still_waits else None)
+
+
+@lru_cache(maxsize=4)
+def _news(names: frozenset[str]) -> Any:
+    """Make the statement once: building one costs more than running it."""
+    mine = conversations.c.id == sa.bindparam("id_")
+    return sa.update(conversations).where(mine).values({name: sa.bindparam(f"{name}_") for name in names})
 
 
 def _who(update: Received) -> ContactRef:
@@ -274,11 +334,12 @@ def _waits(tx: Transaction, message_id: int) -> bool:
     return bool(tx.execute(sa.select(messages.c.waiting).where(messages.c.id == message_id)).scalar())
 
 
-def _echo(tx: Transaction, update: Echoed, now: datetime, phone_quiet: timedelta) -> _Written:
+def _echo(tx: Transaction, update: Echoed, around: _Around) -> _Written:
     """Keep what somebody answered from the phone: a person has taken over, and the bot is silent until they rest."""
-    kind = f"echo {says.type_of(update.content)}"
-    if _is_known(tx, update.wamid):
+    kind, now = f"echo {says.type_of(update.content)}", around.now
+    if update.wamid in around.known:
         return _Written(kind, UpdateState.REPEATED, update.wamid)
+    around.known.add(update.wamid)
     contact_id = contacts.find_or_make(tx, update.contact, now)
     row = contacts.conversation_with(tx, update.phone_number_id, contact_id, now)
     message_id = insert_new(
@@ -304,19 +365,21 @@ def _echo(tx: Transaction, update: Echoed, now: datetime, phone_quiet: timedelta
     tx.execute(sa.update(conversations).where(conversations.c.id == row.id).values(last_message_at=now))
     changes.note(tx, row.id, Change.MESSAGE, now)
     if not update.standby and not isinstance(update.content, says.Reaction):
-        handoffs.take_by_phone(tx, row, until=min(update.sent_at or now, now) + phone_quiet, now=now)
+        handoffs.take_by_phone(tx, row, until=min(update.sent_at or now, now) + around.phone_quiet, now=now)
     return _Written(kind, UpdateState.HANDLED, update.wamid)
 
 
 def _change_words(
-    tx: Transaction, update: Edited | Deleted, kind: str, content: dict[str, Any] | None, now: datetime
+    tx: Transaction, update: Edited | Deleted, kind: str, content: dict[str, Any] | None, around: _Around
 ) -> _Written:
     """Keep an edit or a deletion, and carry it out on its message; at once, or when that comes."""
+    now = around.now
     new = insert_new(
         tx, edits, wamid=update.wamid, original=update.original, content=content, at=update.at or now
     )  # fmt: skip
     if new is None:
         return _Written(kind, UpdateState.REPEATED, update.wamid)
+    around.edited.add(update.original)
     conversation_id = _apply_edits(tx, update.original)
     if conversation_id is not None:
         changes.note(tx, conversation_id, Change.MESSAGE, now)
@@ -363,7 +426,9 @@ def keep_door_open(tx: Transaction, now: datetime) -> None:
     else:
         was_shut = row.seen_at < now - DOOR_SEEN_WITHIN
         opened_at = now if was_shut else row.opened_at
-        tx.execute(sa.update(doors).where(mine).values(opened_at=opened_at, seen_at=now))
+        passed_s = 0.0 if was_shut else max((now - row.seen_at).total_seconds(), 0.0)
+        seen = {"opened_at": opened_at, "seen_at": max(now, row.seen_at), "open_s": row.open_s + passed_s}
+        tx.execute(sa.update(doors).where(mine).values(seen))
 
 
 def prune(tx: Transaction, before: datetime, limit: int = 500) -> int:
@@ -418,13 +483,25 @@ class Line:
     again: bool
 
 
-def lines(tx: Transaction, state: UpdateState | None = None, limit: int = 100) -> list[Line]:
-    """Return the newest updates, of one state or of all."""
+def body_of(tx: Transaction, delivery_id: int) -> bytes | None:
+    """Return a delivery as it came, for a person who has to see it; None if we don't have it (any more)."""
+    found: bytes | None = tx.execute(sa.select(deliveries.c.body).where(deliveries.c.id == delivery_id)).scalar()
+    return found
+
+
+def lines(
+    tx: Transaction, state: UpdateState | None = None, limit: int = 100, *, delivery_id: int | None = None
+) -> list[Line]:
+    """Return the newest updates, of one state or of all, of one delivery or of all."""
     query = (
         sa.select(updates, deliveries.c.received_at, deliveries.c.again)
         .join(deliveries, deliveries.c.id == updates.c.delivery_id)
         .order_by(updates.c.id.desc())
         .limit(limit)
     )
-    rows = tx.execute(query if state is None else query.where(updates.c.state == state))
+    if state is not None:
+        query = query.where(updates.c.state == state)
+    if delivery_id is not None:
+        query = query.where(updates.c.delivery_id == delivery_id)
+    rows = tx.execute(query)
     return [Line(row.delivery_id, row.n, row.received_at, row.kind, row.state, row.remark, row.again) for row in rows]

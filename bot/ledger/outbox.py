@@ -23,7 +23,7 @@ from bot.ledger.tables import UNSENT, contacts, conversations, deliveries, doors
 from bot.ledger.transaction import Transaction
 from bot.ledger.upsert import insert_new
 from bot.updates import Reported
-from bot.vocabulary import RANK, Author, Change, Status, advance
+from bot.vocabulary import Author, Change, Status, advance
 
 log = logging.getLogger(__name__)
 
@@ -34,7 +34,7 @@ LISTENING_IN_SILENCE = timedelta(seconds=45)  # longer, while Meta has brought u
 WEBHOOK = "webhook"  # the door Meta's reports come in by
 DOOR_SEEN_WITHIN = timedelta(seconds=10)
 LISTENED_ENOUGH = timedelta(minutes=5)  # with the door shut all the time: then nobody can know, and a person decides
-ATTEMPTS_MAX = 20  # whatever the reasons; then a person sees to it
+GIVEN_UP_AFTER = timedelta(hours=1)  # what got no answer again and again for so long; then a person sees to it
 IN_ORDER = timedelta(seconds=5)  # how long the next message waits for the delivery of the last
 PAIR_EVERY = timedelta(seconds=6)  # to one contact: one message in six seconds …
 PAIR_BURST = 40  # … of which so many may be borrowed; Meta says 45, counting what it has not told us of
@@ -42,6 +42,29 @@ NUMBER_BURST = timedelta(seconds=0.5)  # of a number's throughput
 SHUT = 131047  # Meta's code for a closed window
 DOUBTFUL = "WhatsApp gave no answer, and no report came; it may have arrived. Ask before you send it again."
 CALLBACK = "baton:"  # our message id travels as biz_opaque_callback_data under this prefix
+
+# Made once, since building a statement costs more than running it, and these run for every report.
+KEEP_REPORT = sa.insert(reports)
+KNOWN_REPORTS = sa.select(reports.c.wamid, reports.c.status).where(
+    reports.c.wamid.in_(sa.bindparam("wamids", expanding=True))
+)
+BY_WAMID = sa.select(messages.c.id, messages.c.wamid).where(
+    messages.c.wamid.in_(sa.bindparam("wamids", expanding=True)), messages.c.status.is_not(None)
+)
+UNHEARD = sa.select(messages.c.id).where(
+    messages.c.id.in_(sa.bindparam("ids", expanding=True)), messages.c.wamid.is_(None), messages.c.status.is_not(None)
+)
+MOVE_ON = (
+    sa.update(messages)
+    .where(messages.c.id == sa.bindparam("id_"))
+    .values(
+        status=sa.bindparam("status_"),
+        wamid=sa.bindparam("wamid_"),
+        error=sa.bindparam("error_"),
+        error_code=sa.bindparam("error_code_"),
+        lease_until=None,
+    )
+)
 
 
 @dataclass(frozen=True)
@@ -328,7 +351,13 @@ def _claim(tx: Transaction, candidate: Any, now: datetime, lease: timedelta, per
         return None
     if file_of(content):
         lease = max(lease, UPLOAD_LEASE)
-    step = {"status": Status.SENDING, "lease_until": now + lease, "attempts": row.attempts + 1}
+    open_s = tx.execute(sa.select(doors.c.open_s).where(doors.c.name == WEBHOOK)).scalar()
+    step = {
+        "status": Status.SENDING,
+        "lease_until": now + lease,
+        "attempts": row.attempts + 1,
+        "door_s": open_s or 0.0,
+    }
     if not tx.execute(sa.update(messages).where(mine).values(step)).rowcount:
         return None
     contact = tx.execute(sa.select(contacts).where(contacts.c.id == conversation.contact_id)).one()
@@ -400,6 +429,20 @@ def _pace_number(tx: Transaction, phone_number_id: str, now: datetime, per_secon
     return None
 
 
+def bring_under(
+    tx: Transaction, conversation_id: int, message_ids: list[int], *, muted_at: int, epoch: int, now: datetime
+) -> None:
+    """Carry unsent words over to a conversation theirs was merged into, where epochs count differently.
+
+    What a person had overtaken there must not be heard here; the rest counts as composed now.
+    """
+    ours = messages.c.id.in_(message_ids) & messages.c.epoch.is_not(None)
+    for row in tx.execute(sa.select(messages).where(ours, messages.c.status == Status.QUEUED)).all():
+        if row.epoch < muted_at:
+            _move(tx, row, Status.WITHDRAWN, now, error="a person took over before it was sent")
+    tx.execute(sa.update(messages).where(ours, messages.c.epoch >= muted_at).values(epoch=epoch))
+
+
 def stop_number(tx: Transaction, phone_number_id: str, until: datetime) -> None:
     """Send nothing from this number until then; nothing is lost, everything waits."""
     insert_new(tx, numbers, phone_number_id=phone_number_id)
@@ -418,7 +461,7 @@ def settle(tx: Transaction, message_id: int, outcome: Outcome, now: datetime) ->
             _move(tx, row, status, now, wamid=row.wamid or outcome.wamid, error="", error_code=0)
             if status is Status.SENT and row.type != "reaction":  # of a reaction no delivery is ever reported
                 _await(tx, row, now + IN_ORDER)
-            _apply_early_reports(tx, row, outcome.wamid, now)
+            _apply_early_reports(tx, row.id, outcome.wamid, now)
         case Kind.LATER | Kind.SLOWER:
             if row.type != "template" and not _window_is_open(tx, row.conversation_id, now):
                 _move(tx, row, Status.FAILED, now, error=outcome.words, error_code=outcome.code)
@@ -452,103 +495,152 @@ def expire(tx: Transaction, now: datetime) -> int:
     pause as long as the outage. If nobody could hear for very long, a person decides: nothing is ever sent twice.
     """
     silent = (messages.c.status == Status.SENDING) & (messages.c.lease_until < now)
-    due = tx.execute(sa.select(messages.c.id, messages.c.lease_until).where(UNSENT, silent).limit(100)).all()
+    due = tx.execute(sa.select(messages).where(UNSENT, silent).limit(100)).all()
     if not due:
         return 0
-    seen = sa.select(doors.c.opened_at).where(doors.c.name == WEBHOOK, doors.c.seen_at > now - DOOR_SEEN_WITHIN)
-    opened_at = tx.execute(seen).scalar()
+    door = tx.execute(sa.select(doors).where(doors.c.name == WEBHOOK)).first()
     heard_at = tx.execute(sa.select(deliveries.c.received_at).order_by(deliveries.c.id.desc()).limit(1)).scalar()
     expired = 0
     for found in due:
-        verdict = _may_have_been_accepted(found.lease_until, opened_at, heard_at, now)
+        verdict = _may_have_been_accepted(found, door, heard_at, now)
         if verdict is None:
             continue
         row = _locked_message(tx, found.id, skip_locked=True)
         if row is None or row.status is not Status.SENDING or row.lease_until != found.lease_until:
             continue
         expired += 1
-        if verdict or row.attempts >= ATTEMPTS_MAX:
+        if verdict or now - row.at > GIVEN_UP_AFTER:
             _move(tx, row, Status.FAILED, now, error=DOUBTFUL if verdict else row.error or "WhatsApp gave no answer")
         else:
             _move(tx, row, Status.QUEUED, now)
     return expired
 
 
-def _may_have_been_accepted(
-    silent_since: datetime, opened_at: datetime | None, heard_at: datetime | None, now: datetime
-) -> bool | None:
+def _may_have_been_accepted(row: Any, door: Any, heard_at: datetime | None, now: datetime) -> bool | None:
     """Say whether a message nobody answered for may have arrived: False is known, True is unknowable, None not yet.
 
-    Reports come within seconds of a message; so if the door was open all along, and Meta brought us anything since,
-    silence means no. If the door was shut, Meta tries again within as long as it was.
+    Reports come within seconds of a message; so once the door was open for a while, and Meta brought us anything at
+    all, silence means no. What Meta could not bring while it was shut it tries again, each time after a longer pause,
+    but hardly one longer than all the time it failed.
     """
-    if opened_at is None:
-        return True if now - silent_since > LISTENED_ENOUGH else None
-    sent_at = silent_since - LEASE
-    if opened_at <= sent_at:
-        quiet = heard_at is None or heard_at < sent_at
-        enough = silent_since + (LISTENING_IN_SILENCE if quiet else timedelta(0))
-    else:
-        enough = opened_at + min(opened_at - sent_at, LISTENED_ENOUGH) + LISTENING
-    return False if now > enough else None
+    if door is None or door.seen_at < now - DOOR_SEEN_WITHIN:  # shut at the moment
+        shut_at = row.lease_until if door is None else max(row.lease_until, door.seen_at)
+        return True if now - shut_at > LISTENED_ENOUGH else None
+    sent_at = row.lease_until - LEASE
+    listened = timedelta(seconds=max(door.open_s - (row.door_s or 0.0), 0.0))
+    shut = min(max(now - sent_at - listened, timedelta(0)), LISTENED_ENOUGH)
+    quiet = heard_at is None or heard_at < sent_at
+    enough = LISTENING + shut + (LISTENING_IN_SILENCE if quiet else timedelta(0))
+    return False if listened > enough else None
 
 
 def hear(tx: Transaction, reported: Reported, now: datetime) -> bool:
     """Keep a report and move its message on; say whether it was news."""
-    message_id = _reported_message(tx, reported)
-    message = None if message_id is None else _locked_message(tx, message_id)
-    new = insert_new(
-        tx,
-        reports,
-        wamid=reported.wamid,
-        status=reported.status.value,
-        at=reported.at,
-        message_id=message_id,
-        callback=reported.callback,
-        error=reported.error[:500],
-        code=reported.code,
-        pricing=reported.pricing,
+    return hear_all(tx, [reported], now)[0]
+
+
+def hear_all(tx: Transaction, reported: list[Reported], now: datetime) -> list[bool]:
+    """Keep reports and move their messages on, in a few statements however many; say which were news.
+
+    Three of four deliveries are reports, so this is what the webhook's speed hangs on.
+    """
+    known = {(row.wamid, row.status) for row in tx.execute(KNOWN_REPORTS, {"wamids": [one.wamid for one in reported]})}
+    news = []
+    for one in reported:
+        key = (one.wamid, one.status.value)
+        news.append(key not in known)
+        known.add(key)
+    fresh = [one for one, is_news in zip(reported, news, strict=True) if is_news]
+    if not fresh:
+        return news
+    message_ids = _reported_messages(tx, fresh)
+    rows = _locked_messages(tx, {found for found in message_ids if found is not None})
+    tx.execute(
+        KEEP_REPORT,
+        [
+            {
+                "wamid": one.wamid,
+                "status": one.status.value,
+                "at": one.at,
+                "message_id": message_id,
+                "callback": one.callback,
+                "error": one.error[:500],
+                "code": one.code,
+                "pricing": one.pricing,
+            }
+            for one, message_id in zip(fresh, message_ids, strict=True)
+        ],
     )
-    if new is None:
-        return False
-    if message is not None:
-        _follow(tx, message, reported, now)
-    return True
+    heard = [(one, rows[found]) for one, found in zip(fresh, message_ids, strict=True) if found is not None]
+    _follow(tx, heard, now)
+    return news
 
 
-def _follow(tx: Transaction, message: Any, report: Any, now: datetime) -> None:
-    """Move a message on as a report says; what waited for its delivery may go."""
-    heard = Status(report.status)
-    status = advance(message.status, heard)
-    if status is not message.status or (message.wamid is None):
-        columns: dict[str, Any] = {"wamid": report.wamid}
-        if heard is Status.FAILED and status is Status.FAILED:
-            columns |= {"error": report.error or "WhatsApp could not deliver it", "error_code": report.code}
-        elif status is not Status.FAILED:
-            columns |= {"error": "", "error_code": 0}
-        _move(tx, message, status, now, **columns)
-    if RANK[heard] >= RANK[Status.FAILED]:  # failed, delivered, read, played: its place in the order is settled
-        _await(tx, message, None)
+def _reported_messages(tx: Transaction, reported: list[Reported]) -> list[int | None]:
+    """Find the messages these reports speak of: by Meta's id, or by ours where we never heard Meta's."""
+    rows = tx.execute(BY_WAMID, {"wamids": [one.wamid for one in reported]})
+    by_wamid = {row.wamid: int(row.id) for row in rows}
+    ours = {one.wamid: found for one in reported if one.wamid not in by_wamid and (found := _own_id(one)) is not None}
+    unheard: set[int] = set()
+    if ours:
+        unheard = set(tx.execute(UNHEARD, {"ids": list(ours.values())}).scalars())
+    return [
+        by_wamid.get(one.wamid) or (ours[one.wamid] if ours.get(one.wamid) in unheard else None) for one in reported
+    ]
 
 
-def _await(tx: Transaction, message: Any, until: datetime | None) -> None:
-    """Let the next message of the conversation wait for the delivery of this one; or no longer."""
-    mine = conversations.c.id == message.conversation_id
-    if until is None:
-        mine &= conversations.c.awaits_id == message.id
-    awaits_id = None if until is None else message.id
-    tx.execute(sa.update(conversations).where(mine).values(awaits_id=awaits_id, awaits_until=until))
-
-
-def _reported_message(tx: Transaction, reported: Reported) -> int | None:
-    """Find the message a report speaks of: by Meta's id, or by ours if we never heard Meta's."""
-    ours = messages.c.status.is_not(None)
-    found = tx.execute(sa.select(messages.c.id).where(messages.c.wamid == reported.wamid, ours)).scalar()
+def _own_id(reported: Reported) -> int | None:
+    """Return our id of the message, which travelled along."""
     number = reported.callback.removeprefix(CALLBACK)
-    if found is None and reported.callback.startswith(CALLBACK) and number.isascii() and number.isdigit():
-        unheard = messages.c.wamid.is_(None) & ours
-        found = tx.execute(sa.select(messages.c.id).where(messages.c.id == int(number[:18]), unheard)).scalar()
-    return None if found is None else int(found)
+    ours = reported.callback.startswith(CALLBACK) and number.isascii() and number.isdigit()
+    return int(number[:18]) if ours else None
+
+
+def _locked_messages(tx: Transaction, message_ids: set[int]) -> dict[int, dict[str, Any]]:
+    """Return messages of ours as they are once their conversations are locked."""
+    if not message_ids:
+        return {}
+    ids = sorted(message_ids)
+    mine = sa.select(messages.c.conversation_id).where(messages.c.id.in_(ids))
+    lock = sa.select(conversations.c.id).where(conversations.c.id.in_(mine)).order_by(conversations.c.id)
+    tx.execute(lock.with_for_update(key_share=True)).all()
+    return {row.id: dict(row._mapping) for row in tx.execute(sa.select(messages).where(messages.c.id.in_(ids)))}
+
+
+def _follow(tx: Transaction, heard: list[tuple[Any, dict[str, Any]]], now: datetime) -> None:
+    """Move messages on as reports say; what waited for their delivery may go. The rows follow along."""
+    moved: dict[int, dict[str, Any]] = {}
+    settled: set[int] = set()
+    for report, row in heard:
+        told = Status(report.status)
+        status = advance(row["status"], told)
+        if told is not Status.SENT:  # failed, delivered, read, played: its place in the order is settled
+            settled.add(row["id"])
+        if status is row["status"] and row["wamid"] is not None:
+            continue
+        row |= {"status": status, "wamid": report.wamid}
+        if status is not Status.FAILED:
+            row |= {"error": "", "error_code": 0}
+        elif told is Status.FAILED:
+            row |= {"error": (report.error or "WhatsApp could not deliver it")[:500], "error_code": report.code}
+        moved[row["id"]] = row
+    if moved:
+        columns = ("status", "wamid", "error", "error_code")
+        values = [{"id_": row["id"], **{f"{name}_": row[name] for name in columns}} for row in moved.values()]
+        tx.execute(MOVE_ON, values)
+        for row in moved.values():
+            if row["status"] is Status.FAILED and row["author"] is Author.BOT:
+                _leave_to_a_person(tx, row["conversation_id"], row["id"])
+        changes.note_all(tx, [row["conversation_id"] for row in moved.values()], Change.STATUS, now)
+    if settled:
+        nothing = {"awaits_id": None, "awaits_until": None}
+        tx.execute(sa.update(conversations).where(conversations.c.awaits_id.in_(sorted(settled))).values(nothing))
+
+
+def _await(tx: Transaction, message: Any, until: datetime) -> None:
+    """Let the next message of the conversation wait for the delivery of this one."""
+    mine = conversations.c.id == message.conversation_id
+    tx.execute(sa.update(conversations).where(mine).values(awaits_id=message.id, awaits_until=until))
 
 
 def _number_of(tx: Transaction, conversation_id: int) -> str:
@@ -561,15 +653,14 @@ def _window_is_open(tx: Transaction, conversation_id: int, now: datetime) -> boo
     return window_is_open(ends, now)
 
 
-def _apply_early_reports(tx: Transaction, message: Any, wamid: str, now: datetime) -> None:
+def _apply_early_reports(tx: Transaction, message_id: int, wamid: str, now: datetime) -> None:
     """Catch up with reports that came before the answer to the send itself."""
     early = (reports.c.wamid == wamid) & reports.c.message_id.is_(None)
     found = tx.execute(sa.select(reports).where(early).order_by(reports.c.id)).all()
-    for report in found:
-        row = tx.execute(sa.select(messages).where(messages.c.id == message.id)).one()
-        _follow(tx, row, report, now)
     if found:
-        tx.execute(sa.update(reports).where(early).values(message_id=message.id))
+        row = dict(tx.execute(sa.select(messages).where(messages.c.id == message_id)).one()._mapping)
+        _follow(tx, [(report, row) for report in found], now)
+        tx.execute(sa.update(reports).where(early).values(message_id=message_id))
 
 
 def _move(tx: Transaction, row: Any, status: Status, now: datetime, **columns: Any) -> None:
@@ -578,6 +669,11 @@ def _move(tx: Transaction, row: Any, status: Status, now: datetime, **columns: A
         columns["error"] = columns["error"][:500]
     tx.execute(sa.update(messages).where(messages.c.id == row.id).values(status=status, lease_until=None, **columns))
     if status is Status.FAILED and row.author is Author.BOT:
-        mine = conversations.c.id == row.conversation_id
-        tx.execute(sa.update(conversations).where(mine).values(undelivered_id=row.id))
+        _leave_to_a_person(tx, row.conversation_id, row.id)
     changes.note(tx, row.conversation_id, Change.STATUS, now)
+
+
+def _leave_to_a_person(tx: Transaction, conversation_id: int, message_id: int) -> None:
+    """Remember that the bot's words did not arrive; see handoffs.hand_off_undelivered."""
+    mine = conversations.c.id == conversation_id
+    tx.execute(sa.update(conversations).where(mine).values(undelivered_id=message_id))

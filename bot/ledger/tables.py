@@ -191,6 +191,7 @@ messages = sa.Table(
     sa.Column("attempts", sa.Integer, nullable=False, server_default="0"),
     sa.Column("not_before", Moment),
     sa.Column("lease_until", Moment),
+    sa.Column("door_s", sa.Float),  # how long the webhook had been open, all in all, when it was sent
     sa.Column("error", sa.String(500), nullable=False, server_default=""),
     sa.Column("error_code", sa.Integer, nullable=False, server_default="0"),  # Meta's
     sa.Column("again_of", Id),  # the failed message this one repeats
@@ -345,6 +346,7 @@ doors = sa.Table(
     sa.Column("name", sa.String(64), primary_key=True),
     sa.Column("opened_at", Moment, nullable=False),
     sa.Column("seen_at", Moment, nullable=False),
+    sa.Column("open_s", sa.Float, nullable=False, server_default="0"),  # how long it was open, all in all
 )
 
 alarms = sa.Table(

@@ -71,6 +71,9 @@ class Said:
     agent_name: str
     wamid: str | None
     reply_to: str | None
+    origin: dict[str, Any]  # forwarded, from an advertisement …
+    edited_at: datetime | None
+    deleted_at: datetime | None  # taken back
 
 
 def contact_of(tx: Transaction, key: str) -> ContactCard:
@@ -227,6 +230,9 @@ def messages_of(tx: Transaction, conversation_id: int, limit: int = 1000) -> lis
             agent_name=row.agent_name,
             wamid=row.wamid,
             reply_to=row.reply_to,
+            origin=row.origin or {},
+            edited_at=row.edited_at,
+            deleted_at=row.deleted_at,
         )
         for row in reversed(rows)
     ]

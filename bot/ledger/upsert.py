@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any
 
 import sqlalchemy as sa
@@ -12,7 +13,12 @@ from bot.ledger.transaction import Transaction
 
 def insert_new(tx: Transaction, table: sa.Table, **values: Any) -> Any:
     """Insert the row and return its primary key, or None if a row with the same unique value is there."""
-    dialect = postgresql if tx.dialect.name == "postgresql" else sqlite
-    statement = dialect.insert(table).values(**values).on_conflict_do_nothing()
-    result = tx.execute(statement)
+    result = tx.execute(_unless_there(tx.dialect.name, table), values)
     return result.inserted_primary_key[0] if result.rowcount == 1 else None
+
+
+@lru_cache(maxsize=64)
+def _unless_there(dialect_name: str, table: sa.Table) -> Any:
+    """Make the statement once: building one costs more than running it."""
+    dialect = postgresql if dialect_name == "postgresql" else sqlite
+    return dialect.insert(table).on_conflict_do_nothing()

@@ -1,4 +1,4 @@
-"""python -m connectors.whatsapp send | simulate"""
+"""python -m connectors.whatsapp send | simulate, and the commands of cli.py."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from bot import clock, logs
 from bot.errors import BotError
 from bot.ledger.transaction import Ledger
 from bot.settings import Settings
+from connectors.whatsapp import cli
 from connectors.whatsapp.client import CloudApi
 from connectors.whatsapp.sender import Duties, Sender
 from connectors.whatsapp.simulator.app import PortTaken, Simulator, serve
@@ -49,16 +50,20 @@ def simulate(settings: Settings) -> None:
 
 
 def main() -> int:
-    """Run one of WhatsApp's processes."""
+    """Run one of WhatsApp's processes, or look after what they left."""
     parser = argparse.ArgumentParser(prog="python -m connectors.whatsapp")
-    commands = parser.add_subparsers(dest="command", required=True)
+    commands = parser.add_subparsers(dest="command", required=True, metavar="command")
     commands.add_parser("send", help="send what is queued to the Cloud API")
     commands.add_parser("simulate", help="a Cloud API on this machine, with a phone in the browser")
-    command = parser.parse_args().command
-    logs.begin()
+    cli.add_to(commands)
+    asked = parser.parse_args()
+    processes = {"send": send, "simulate": simulate}
     try:
         settings = Settings.from_env()
-        {"send": send, "simulate": simulate}[command](settings)
+        if asked.command not in processes:
+            return cli.run(asked, settings)
+        logs.begin()
+        processes[asked.command](settings)
     except (BotError, PortTaken) as problem:
         print(problem, file=sys.stderr)
         return 1

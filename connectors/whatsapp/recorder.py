@@ -90,10 +90,7 @@ class Recorder:
     def _write_together(self, read: list[tuple[bytes, list[Update]]], *, careful: bool) -> list[set[int]]:
         now = self._now()
         with self._ledger.writing() as tx:
-            return [
-                inbox.record(tx, body, updates, now, phone_quiet=self._phone_quiet, careful=careful)
-                for body, updates in read
-            ]
+            return inbox.record_all(tx, read, now, phone_quiet=self._phone_quiet, careful=careful)
 
     def _read_again(self) -> set[int]:
         with self._ledger.reading() as tx:

@@ -34,6 +34,7 @@ from connectors.whatsapp.errors import (
     WhatsAppError,
     WindowShut,
 )
+from connectors.whatsapp.media import FETCH_EVERY_S, SWEEP_EVERY_S, Fetcher
 
 log = logging.getLogger(__name__)
 
@@ -220,9 +221,14 @@ class Sender:
 
     def run(self) -> None:
         """Send until stopped, several at a time, each to another contact: the outbox keeps every contact's order."""
-        with ThreadPoolExecutor(max_workers=AT_ONCE + 2) as pool:
+        with ThreadPoolExecutor(max_workers=AT_ONCE + 5) as pool:
             pool.submit(self._again_and_again, HOUSEKEEPING_S, self._keep_house)
             pool.submit(self._again_and_again, IDLE_S, self._run_errands)
+            if self._duties.media is not None:
+                fetcher = Fetcher(self._ledger, self._api, self._now, self._duties.media, self._stop)
+                pool.submit(self._again_and_again, FETCH_EVERY_S, fetcher.fetch_any)
+                pool.submit(self._again_and_again, FETCH_EVERY_S, fetcher.fetch_small)
+                pool.submit(self._again_and_again, SWEEP_EVERY_S, fetcher.sweep)
             try:
                 while not self._stop.is_set():
                     free = self._take_free()

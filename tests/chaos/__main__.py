@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import sys
 import tempfile
 import time
@@ -42,6 +43,8 @@ def _database() -> str:
 
 def main() -> int:
     """Run it, print the counts, and say by the exit status whether every bar was kept."""
+    for told in (signal.SIGTERM, signal.SIGINT):  # however it is told to stop, nothing is left running
+        signal.signal(told, signal.default_int_handler)
     plan = plan_of(dict(os.environ))
     began = time.monotonic()
 

@@ -216,9 +216,8 @@ def _inbound_lost(view: _View) -> Iterator[str]:
     asked: set[str] = set()
     for phone, questions in view.questions.items():
         answered_turns = {row.turn_id for got in view.got[phone] if (row := view.row_of(got)) and row.author == "bot"}
-        for question, following in zip(questions, [*questions[1:], None], strict=True):
-            until = min((view.heard[w].at for w in following.wamids if w in view.heard), default=math.inf) \
-                if following else math.inf  # fmt: skip
+        for n, question in enumerate(questions):
+            until = _overtaken_at(view, phone, questions[n + 1 :])
             for wamid, mark in zip(question.wamids, question.marks, strict=True):
                 asked.add(wamid)
                 heard = view.heard.get(wamid)
@@ -235,8 +234,14 @@ def _inbound_lost(view: _View) -> Iterator[str]:
             yield f"{heard.wamid} of {heard.phone} was never written down: {heard.text!r}"
 
 
+def _overtaken_at(view: _View, phone: str, later: list[Question]) -> float:
+    """Return when the bot first answered a later question: what was still unanswered then was not kept for a person."""
+    marks = {mark for question in later for mark in question.marks if mark}
+    return min((got.at for mark in marks for got in view.naming(phone, mark)), default=math.inf)
+
+
 def _before_a_person(view: _View, phone: str, since: float, until: float) -> bool:
-    """Say whether a handoff was open at some moment between a message and the contact's next."""
+    """Say whether a handoff was open at some moment before the bot went on to later questions."""
     return any(
         episode.phone == phone
         and episode.asked_at <= until

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import random
 import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from statistics import median
 
@@ -96,6 +97,7 @@ def _play(stage: Stage, plan: Plan, say: Callable[[str], None]) -> Result:
     heard, got = stage.phone_books()
     books = Books(heard=heard, got=got, held=diary.held, questions=diary.questions, replies=diary.replies,
                   **stage.ledger_books())  # fmt: skip
+    (stage.house.home / "books.json").write_text(json.dumps(asdict(books)))
     kills = sum(trouble.log.kills.values())
     counts = [*count(books, kills), *_done(plan, diary, trouble.log), *_told(diary, trouble.log, books, lasted)]
     return Result(counts, [*diary.troubles, *(f"{name} was not back in time" for name in trouble.log.not_back)])

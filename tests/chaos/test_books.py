@@ -113,11 +113,18 @@ def test_a_message_without_a_mark_that_nobody_answered_is_lost() -> None:
     assert broken(replace(books, got=got, rows=rows)) == {"inbound_lost": 1}
 
 
-def test_a_person_long_after_is_no_answer() -> None:
-    """The next message of the contact is the end of the time in which a person counts."""
+def test_a_person_after_the_bot_went_on_to_later_questions_is_no_answer() -> None:
     books = good_books()
     got, rows = without(books.got, wamid="w1"), without(books.rows, id=101)
-    assert broken(replace(books, got=got, rows=rows)) == {"inbound_lost": 1}
+    assert broken(replace(books, got=got, rows=rows)) == {}, "it waited until the person came"
+    went_on = replace(
+        books,
+        heard=[*books.heard, Heard(MIA, "m9", "where is FH10999", 14.0)],
+        got=[Got(MIA, "w9", "Order *FH10999* is packed", 16.0, "baton:100"), *got],
+        rows=[Row(9, MIA, "contact", "?", "m9", 9), Row(100, MIA, "bot", "?", "w9", 9, "sent", epoch=1), *rows],
+        questions=[books.questions[0], Question(MIA, ("m9",), ("*FH10999*",)), *books.questions[1:]],
+    )
+    assert broken(went_on)["inbound_lost"] == 1
 
 
 def test_a_message_before_a_person_is_not_lost() -> None:

@@ -98,6 +98,16 @@ def cleo(app: Flask, ledger: Ledger) -> Api:
     return an_api(app, ledger, "cleo@fernhill.example", Role.CONTENT)
 
 
+@pytest.fixture
+def sue(app: Flask, ledger: Ledger) -> Api:
+    return an_api(app, ledger, "sue@fernhill.example", Role.SUPERVISOR)
+
+
+@pytest.fixture
+def ada(app: Flask, ledger: Ledger) -> Api:
+    return an_api(app, ledger, "ada@fernhill.example", Role.ADMIN)
+
+
 def an_api(app: Flask, ledger: Ledger, email: str, role: Role) -> Api:
     account = seeding.an_account(ledger, email, role)
     return Api(app.test_client(), account, seeding.a_token(ledger, account, NOW))

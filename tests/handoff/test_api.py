@@ -23,7 +23,15 @@ def test_the_list_has_every_promised_field(ledger: Ledger, ann: Api) -> None:
     assert {key: one[key] for key in one if key not in ("waiting_since", "last_message_at", "window_ends")} == {
         "key": story.key,
         "holder": "queue",
-        "contact": {"phone": "447700900101", "name": "Mia Turner"},
+        "contact": {
+            "id": "1",
+            "phone": "447700900101",
+            "user_id": None,
+            "name": "Mia Turner",
+            "username": None,
+            "blocked": False,
+            "marketing": True,
+        },
         "reason": "asked",
         "last_message": "I'm passing you to a person.",
         "agent": None,

@@ -8,6 +8,7 @@ from datetime import timedelta, timezone
 from flask import Flask
 from flask.testing import FlaskClient
 
+from bot.ledger.handoffs import THE_PHONE
 from bot.ledger.transaction import Ledger
 from bot.messages import Buttons, Media, Other, Place, Reply, Tap
 from bot.vocabulary import Holder, Reason, Role, Status
@@ -107,6 +108,7 @@ def test_every_holder_and_reason_has_its_words(browser: FlaskClient, quick_ledge
     assert {words.holder(holder, "Ben", mine) for holder in Holder for mine in (True, False)} == {
         "The bot is answering", "Waiting for a person", "You have it", "Ben has it",
     }  # fmt: skip
+    assert words.holder(Holder.AGENT, THE_PHONE, mine=False) == "Somebody answers from the phone"
     for reason in Reason:
         story = seeding.a_conversation(quick_ledger, NOW, reason.value, str(100 + len(reason.value)) + reason.value[:2])
         story.hands_off(reason, "")

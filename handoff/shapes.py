@@ -1,0 +1,124 @@
+"""What the API shows, as plain JSON: conversations, messages, notes, templates, updates. Pure."""
+
+from __future__ import annotations
+
+from datetime import datetime, timezone
+from typing import Any
+
+from bot.ledger.inbox import Line, Tally
+from bot.ledger.transcript import Conversation, Said
+from bot.messages import GAP, MessageTemplate
+from bot.vocabulary import Author, Holder
+from handoff import pages
+from handoff.assignments import Note
+
+
+def conversation(one: Conversation) -> dict[str, Any]:
+    """Return a conversation as the API shows it."""
+    return {
+        "key": one.key,
+        "holder": one.holder.value,
+        "contact": {
+            "id": str(one.contact.id),
+            "phone": one.contact.phone,  # None for who hides it
+            "user_id": one.contact.bsuid,
+            "name": one.contact.name,
+            "username": one.contact.username or None,
+            "blocked": one.contact.blocked,
+            "marketing": one.contact.marketing,
+        },
+        "reason": one.reason.value if one.reason else None,
+        "last_message": pages.last_words(one),
+        "last_message_at": moment(one.last_message_at),
+        "agent": one.agent_name if one.holder is Holder.AGENT else None,
+        "waiting_since": moment(one.asked_at) if one.holder is Holder.QUEUE else None,
+        "window_ends": moment(one.window_ends),
+        "slots": one.slots,
+        "wish": one.wish,
+    }
+
+
+def message(message: Said) -> dict[str, Any]:
+    """Return a message as the API shows it."""
+    shown: dict[str, Any] = {
+        "id": str(message.id),
+        "author": message.author.value,
+        "text": message.text,
+        "type": message.type,
+        "at": moment(message.at),
+        "status": message.status.value if message.status else None,
+    }
+    if message.author is Author.CONTACT:
+        shown |= {"intent": message.intent, "confidence": message.confidence}
+    if message.author is Author.AGENT:
+        shown["agent"] = message.agent_name
+    if message.error:
+        shown["error"] = message.error
+    return shown
+
+
+def note(note: Note) -> dict[str, Any]:
+    """Return a note as the API shows it."""
+    return {
+        "id": f"note-{note.id}",
+        "author": Author.AGENT.value,
+        "text": note.text,
+        "type": "note",
+        "at": moment(note.at),
+        "status": None,
+        "agent": note.name,
+    }
+
+
+def template(one: MessageTemplate) -> dict[str, Any]:
+    """Return a template as the API shows it, with all that has to be filled."""
+    header, buttons = one.part("HEADER"), one.part("BUTTONS").get("buttons") or []
+    return {
+        "name": one.name,
+        "language": one.language,
+        "category": one.category,
+        "status": one.status,
+        "approved": one.approved,
+        "body": one.body,
+        "gaps": list(one.gaps),
+        "header": {
+            "format": str(header.get("format") or "TEXT").lower(),
+            "text": str(header.get("text") or ""),
+            "gaps": GAP.findall(str(header.get("text") or "")),
+        }
+        if header
+        else None,
+        "footer": str(one.part("FOOTER").get("text") or ""),
+        "buttons": [
+            {
+                "type": str(button.get("type")).lower(),
+                "text": str(button.get("text") or ""),
+                "url": str(button.get("url") or "") or None,
+            }
+            for button in buttons
+        ],
+    }
+
+
+def tally(tally: Tally) -> dict[str, int]:
+    """Return the counts as the API shows them."""
+    counts = {state.value: number for state, number in tally.by_state.items()}
+    return {"received": tally.received, **counts, "waiting": tally.waiting, "open": tally.open}
+
+
+def line(line: Line) -> dict[str, Any]:
+    """Return one update as the API shows it."""
+    return {
+        "delivery": str(line.delivery_id),
+        "n": line.n,
+        "at": moment(line.received_at),
+        "kind": line.kind,
+        "state": line.state.value,
+        "remark": line.remark,
+        "again": line.again,
+    }
+
+
+def moment(at: datetime | None) -> str | None:
+    """Write a moment as ISO 8601 in UTC."""
+    return None if at is None else at.astimezone(timezone.utc).isoformat()

@@ -1,0 +1,267 @@
+"""One person stays one contact, whatever becomes of their number; and nobody inherits another one's conversation."""
+
+from __future__ import annotations
+
+import pytest
+import sqlalchemy as sa
+
+from bot.ledger import handoffs, inbox, outbox, transcript
+from bot.ledger.tables import contacts, conversations, messages
+from bot.ledger.transaction import Ledger
+from bot.messages import Card, Cards, Media, Other, Text
+from bot.updates import (
+    ContactRef,
+    Deleted,
+    Echoed,
+    Edited,
+    IdentityChanged,
+    Preferred,
+    Received,
+    Renumbered,
+    TemplatesChanged,
+    Warned,
+)
+from bot.vocabulary import Author, Holder, Reason, Status
+from tests.factories import (
+    MIA,
+    NOW,
+    NUMBER,
+    SAM,
+    a_text,
+    a_turn,
+    a_wamid,
+    begun,
+    ended,
+    handed_off,
+    heard,
+    later,
+    taken,
+)
+
+OLD = ContactRef("447700900111", "GB.old", "Robin")
+NEW = ContactRef("447700900222", "GB.new", "Robin")
+
+
+def living(ledger: Ledger) -> list[tuple[str | None, str | None]]:
+    """Everybody we can reach, as (phone, bsuid)."""
+    with ledger.reading() as tx:
+        rows = tx.execute(sa.select(contacts).order_by(contacts.c.id)).all()
+    return [(row.phone, row.bsuid) for row in rows if row.phone or row.bsuid]
+
+
+def renumbered(old: ContactRef, new: ContactRef) -> Renumbered:
+    return Renumbered(a_wamid(), NUMBER, old, new, NOW)
+
+
+def words_with(ledger: Ledger, ref: ContactRef) -> list[str]:
+    """What was said in the one conversation with this person."""
+    with ledger.reading() as tx:
+        mine = contacts.c.bsuid == ref.bsuid if ref.bsuid else contacts.c.phone == ref.phone
+        found = sa.select(conversations.c.id).join(contacts, contacts.c.id == conversations.c.contact_id)
+        (conversation_id,) = tx.execute(found.where(mine, conversations.c.merged_into.is_(None))).scalars()
+        return [message.text for message in transcript.messages_of(tx, conversation_id)]
+
+
+@pytest.mark.parametrize(
+    "seen",
+    [
+        [ContactRef(OLD.phone, None), OLD, ContactRef(None, OLD.bsuid)],
+        [ContactRef(None, OLD.bsuid), OLD, ContactRef(OLD.phone, None)],
+        [ContactRef(OLD.phone, None), ContactRef(None, OLD.bsuid), OLD],
+        [OLD, ContactRef(None, OLD.bsuid), ContactRef(OLD.phone, None)],
+    ],
+    ids=["number first", "id first", "each alone, then both", "both first"],
+)
+def test_with_a_number_with_an_id_or_with_both_it_is_the_same_person(ledger: Ledger, seen: list[ContactRef]) -> None:
+    for n, ref in enumerate(seen):
+        heard(ledger, a_text(f"m{n}", contact=ref))
+    assert living(ledger) == [(OLD.phone, OLD.bsuid)]
+    assert words_with(ledger, OLD) == ["m0", "m1", "m2"]
+
+
+@pytest.mark.parametrize("first", ["the news", "a message"])
+def test_a_new_number_keeps_the_conversation_whichever_comes_first(ledger: Ledger, first: str) -> None:
+    heard(ledger, a_text("before", contact=OLD))
+    after = a_text("after", contact=NEW)
+    for update in (renumbered(OLD, NEW), after) if first == "the news" else (after, renumbered(OLD, NEW)):
+        heard(ledger, update)
+    heard(ledger, a_text("again", contact=NEW))
+    assert living(ledger) == [(NEW.phone, NEW.bsuid)]
+    assert words_with(ledger, NEW) == ["before", "after", "again"]
+
+
+def test_what_was_proven_before_the_change_does_not_come_along(ledger: Ledger) -> None:
+    turn = a_turn(ledger, "it's me", contact=OLD)
+    ended(ledger, turn, "Then here is your order.")
+    heard(ledger, renumbered(OLD, NEW), a_text("and now?", contact=NEW))
+    after = begun(ledger, turn.conversation_id)
+    assert after is not None and after.returned, "the bot begins clean"
+
+
+def test_a_new_security_code_begins_clean_too(ledger: Ledger) -> None:
+    ended(ledger, a_turn(ledger, contact=MIA), "hello")
+    heard(ledger, IdentityChanged(a_wamid(), NUMBER, MIA, NOW))
+    turn = a_turn(ledger, "hi", contact=MIA)
+    assert turn.returned
+    ended(ledger, turn, "hello")
+    assert not a_turn(ledger, "again", contact=MIA).returned
+
+
+def test_a_number_that_went_to_somebody_else_takes_no_conversation_along(ledger: Ledger) -> None:
+    heard(ledger, a_text("my secret", contact=OLD))
+    heir = ContactRef(OLD.phone, "GB.heir", "Somebody else")
+    heard(ledger, a_text("hello", contact=heir))
+    assert words_with(ledger, heir) == ["hello"]
+    assert living(ledger) == [(None, OLD.bsuid), (OLD.phone, "GB.heir")]
+    heard(ledger, a_text("me again", contact=ContactRef(None, OLD.bsuid)))
+    assert words_with(ledger, ContactRef(None, OLD.bsuid)) == ["my secret", "me again"]
+
+
+def test_who_hides_their_number_after_a_change_is_written_to_by_their_id(ledger: Ledger) -> None:
+    (conversation_id,) = heard(ledger, a_text("hi", contact=OLD))
+    heard(ledger, renumbered(OLD, ContactRef(None, "GB.new")))
+    with ledger.writing() as tx:
+        outbox.queue(tx, conversation_id, Text("hello"), author=Author.AGENT, now=NOW)
+        outgoing = outbox.claim(tx, NOW)
+    assert outgoing is not None and (outgoing.phone, outgoing.bsuid) == (None, "GB.new")
+
+
+def test_when_two_turn_out_to_be_one_the_person_at_the_desk_keeps_them(ledger: Ledger) -> None:
+    by_number, by_id = ContactRef(OLD.phone, None), ContactRef(None, OLD.bsuid)
+    bot_has = a_turn(ledger, "first", contact=by_number)
+    asked = a_turn(ledger, "a person please", contact=by_id)
+    handed_off(ledger, asked)
+    ended(ledger, asked, silent=True)
+    taken(ledger, asked.key)
+    heard(ledger, a_text("it is all me", contact=OLD))
+    with ledger.reading() as tx:
+        found = [one for one in transcript.list_of(tx, Holder.AGENT)]
+    assert [one.agent_name for one in found] == ["Ann"]
+    assert words_with(ledger, OLD) == ["first", "a person please", "A person will be with you.", "it is all me"]
+    assert begun(ledger, bot_has.conversation_id, owner="b") is None, "the bot has nothing left to answer"
+
+
+def test_a_number_shared_because_we_asked_is_theirs_and_a_card_sent_by_hand_is_not(ledger: Ledger) -> None:
+    hidden = ContactRef(None, "GB.hidden")
+    card = Card("", phones=("+447700900333",), wa_id="447700900333")
+    for asked, phone in ((False, None), (True, "447700900333")):
+        heard(ledger, Received(a_wamid(), NUMBER, hidden, Cards((card,), asked=asked), NOW))
+        assert living(ledger) == [(phone, "GB.hidden")]
+
+
+def test_who_stops_marketing_may_still_be_answered(ledger: Ledger) -> None:
+    heard(ledger, a_text(contact=SAM), Preferred(NUMBER, SAM, marketing=False, at=NOW))
+    with ledger.reading() as tx:
+        assert tx.execute(sa.select(contacts.c.marketing_stopped_at)).scalar_one() is not None
+    heard(ledger, Preferred(NUMBER, SAM, marketing=True, at=NOW))
+    with ledger.reading() as tx:
+        assert tx.execute(sa.select(contacts.c.marketing_stopped_at)).scalar_one() is None
+
+
+# --- what is changed or taken back, and what is said on the phone
+
+
+def said(ledger: Ledger) -> list[transcript.Said]:
+    with ledger.reading() as tx:
+        (one,) = transcript.list_of(tx)
+        return transcript.messages_of(tx, one.id)
+
+
+@pytest.mark.parametrize("first", ["the message", "the edit"])
+def test_an_edit_changes_the_words_whichever_comes_first(ledger: Ledger, first: str) -> None:
+    message = a_text("wher is")
+    edit = Edited(a_wamid(), message.wamid, Text("where is my order?"), later(5))
+    for update in (message, edit) if first == "the message" else (edit, message):
+        heard(ledger, update)
+    assert [one.text for one in said(ledger)] == ["where is my order?"]
+    heard(ledger, edit)
+    (conversation_id,) = heard(ledger, a_text("please"))
+    turn = begun(ledger, conversation_id)
+    assert turn is not None and turn.words == "where is my order?\nplease", "the bot answers what it says now"
+
+
+@pytest.mark.parametrize("first", ["the message", "the deletion"])
+def test_what_was_taken_back_is_gone_and_nobody_answers_it(ledger: Ledger, first: str) -> None:
+    message = a_text("my card is 4111 1111 1111 1111")
+    gone = Deleted(a_wamid(), message.wamid, later(5))
+    waiting = [heard(ledger, one) for one in ((message, gone) if first == "the message" else (gone, message))]
+    (one,) = said(ledger)
+    assert (one.text, one.content) == ("", Other("deleted"))
+    with ledger.reading() as tx:
+        assert not tx.execute(sa.select(messages.c.waiting)).scalar_one()
+    assert first == "the message" or waiting[-1] == set()
+
+
+def test_nobody_edits_what_we_sent(ledger: Ledger) -> None:
+    turn = a_turn(ledger)
+    ended(ledger, turn, "Your refund is £10.")
+    with ledger.writing() as tx:
+        outgoing = outbox.claim(tx, later(1))
+        assert outgoing is not None
+        outbox.settle(tx, outgoing.id, outbox.Outcome(outbox.Kind.ACCEPTED, wamid="wamid.ours"), later(1))
+    heard(ledger, Edited(a_wamid(), "wamid.ours", Text("Your refund is £1000."), later(5)))
+    assert said(ledger)[-1].text == "Your refund is £10."
+
+
+def echo(words: str = "Ann here, on my phone", seconds: float = 0) -> Echoed:
+    return Echoed(a_wamid(), NUMBER, MIA, Text(words), later(seconds))
+
+
+def test_an_answer_typed_on_the_phone_is_a_take_and_given_back_after_a_quiet_time(ledger: Ledger) -> None:
+    turn = a_turn(ledger)
+    heard(ledger, echo())
+    ended(ledger, turn, "Hello from the bot")
+    assert heard(ledger, a_text("thanks, Ann")) == set(), "the bot is silent"
+    with ledger.reading() as tx:
+        (one,) = transcript.list_of(tx)
+    assert (one.holder, one.agent_name, one.reason) == (Holder.AGENT, handoffs.THE_PHONE, Reason.PHONE)
+    assert [(m.author, m.status) for m in said(ledger)][1] == (Author.AGENT, Status.SENT)
+    heard(ledger, echo("one more", seconds=600), now=later(600))
+    with ledger.writing() as tx:
+        assert handoffs.give_back_from_phone(tx, later(30 * 60 + 1)) == 0, "the second answer counts from itself"
+        assert handoffs.give_back_from_phone(tx, later(40 * 60 + 1)) == 1
+    (conversation_id,) = heard(ledger, a_text("are you open on Sunday?"), now=later(2500))
+    assert begun(ledger, conversation_id, now=later(2600)) is not None
+
+
+def test_an_agent_at_the_desk_keeps_what_somebody_also_answers_on_the_phone(ledger: Ledger) -> None:
+    turn = a_turn(ledger)
+    taken(ledger, turn.key)
+    heard(ledger, echo())
+    with ledger.writing() as tx:
+        assert handoffs.give_back_from_phone(tx, later(10**6)) == 0
+        assert transcript.conversation(tx, turn.key).agent_name == "Ann"
+
+
+def test_the_desk_may_take_over_from_the_phone(ledger: Ledger) -> None:
+    turn = a_turn(ledger)
+    heard(ledger, echo())
+    assert taken(ledger, turn.key)
+    with ledger.writing() as tx:
+        assert handoffs.give_back_from_phone(tx, later(10**6)) == 0
+        assert transcript.conversation(tx, turn.key).agent_name == "Ann"
+
+
+def test_what_metas_own_agent_says_is_heard_and_nothing_more(ledger: Ledger) -> None:
+    overheard = Received(a_wamid(), NUMBER, MIA, Text("hi"), NOW, wants_answer=False, standby=True)
+    assert heard(ledger, overheard, Echoed(a_wamid(), NUMBER, MIA, Text("I am Meta's"), NOW, standby=True)) == set()
+    with ledger.reading() as tx:
+        (one,) = transcript.list_of(tx)
+        assert one.holder is Holder.BOT
+        assert [alarm.name for alarm in inbox.alarms.raised(tx)] == ["standby"]
+
+
+def test_meta_warns_and_somebody_is_told(ledger: Ledger) -> None:
+    heard(ledger, Warned("account_update", "Meta restricts our account."), TemplatesChanged("reopen", "en", "PAUSED"))
+    with ledger.reading() as tx:
+        assert {alarm.name for alarm in inbox.alarms.raised(tx)} == {"meta account_update", "template reopen"}
+
+
+def test_a_contact_who_floods_us_with_files_is_still_heard(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bot.ledger.files.MOST_A_DAY", 2)
+    for n in range(4):
+        heard(ledger, Received(a_wamid(), NUMBER, MIA, Media("image", media_id=f"{n}"), NOW))
+    with ledger.reading() as tx:
+        ids = [message.id for message in said(ledger)]
+        states = [inbox.files.of(tx, ids)[one].state.value for one in ids]
+    assert states == ["waiting", "waiting", "refused", "refused"]

@@ -1,0 +1,207 @@
+"""What becomes one turn, and when the bot stops talking."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+import sqlalchemy as sa
+
+from bot.ledger import handoffs, outbox, transcript, turns
+from bot.ledger.outbox import Kind, Outcome
+from bot.ledger.tables import errands, messages
+from bot.ledger.transaction import Ledger
+from bot.ledger.turns import NotYet
+from bot.messages import Buttons, Inbound, Media, Place, Reply, Tap, Text
+from bot.updates import Received
+from bot.vocabulary import Author, Holder, Reason
+from tests.factories import (
+    ENOUGH,
+    MANNERS,
+    MIA,
+    NOW,
+    NUMBER,
+    a_text,
+    a_turn,
+    a_wamid,
+    begun,
+    ended,
+    given_back,
+    heard,
+    later,
+    taken,
+)
+
+PATIENT = replace(MANNERS, quiet=timedelta(seconds=0.8))
+
+
+def wrote(ledger: Ledger, content: str | Inbound, seconds: float, reply_to: str | None = None) -> int:
+    """Mia writes; return her conversation."""
+    said = Text(content) if isinstance(content, str) else content
+    update = Received(a_wamid(), NUMBER, MIA, said, later(seconds), reply_to=reply_to)
+    (conversation_id,) = heard(ledger, update, now=later(seconds))
+    return conversation_id
+
+
+def due(ledger: Ledger, conversation_id: int, seconds: float) -> float | None:
+    """When the turn may begin, in seconds, or None if it begins."""
+    with ledger.writing() as tx:
+        found = turns.begin_turn(tx, conversation_id, owner="a", manners=PATIENT, now=later(seconds))
+    return (found.until - NOW).total_seconds() if isinstance(found, NotYet) else None
+
+
+def test_one_thought_in_three_messages_is_one_turn(ledger: Ledger) -> None:
+    for n, words in enumerate(("hi", "where is my order", "its 20418")):
+        conversation_id = wrote(ledger, words, n * 0.4)
+    turn = begun(ledger, conversation_id, manners=PATIENT, now=later(3))
+    assert turn is not None and turn.words == "hi\nwhere is my order\nits 20418"
+    ended(ledger, turn, "It is on its way.", now=later(3))
+    assert begun(ledger, conversation_id, now=later(4)) is None, "nothing is left over"
+
+
+def test_a_burst_is_answered_when_the_contact_pauses_and_never_later_than_a_second_and_a_half(ledger: Ledger) -> None:
+    conversation_id = wrote(ledger, "hi", 0)
+    assert due(ledger, conversation_id, 0.1) == pytest.approx(0.8)
+    for n in range(1, 6):
+        wrote(ledger, f"and {n}", n * 0.4)
+    assert due(ledger, conversation_id, 1.4) == pytest.approx(1.5)
+    assert due(ledger, conversation_id, 1.6) is None
+
+
+def test_a_tap_is_answered_at_once_and_by_itself(ledger: Ledger) -> None:
+    wrote(ledger, "one more thing", 0)
+    conversation_id = wrote(ledger, Tap("/opening_hours", "Opening hours"), 0.1)
+    first = begun(ledger, conversation_id, manners=PATIENT, now=later(0.2))
+    assert first is not None and first.words == "one more thing", "what came before it is not waited for either"
+    ended(ledger, first, "Yes?", now=later(0.3))
+    second = begun(ledger, conversation_id, manners=PATIENT, now=later(0.4))
+    assert second is not None and second.words == "Opening hours"
+
+
+def test_a_photo_and_its_story_are_one_turn_a_place_is_one_of_its_own(ledger: Ledger) -> None:
+    wrote(ledger, Media("image", media_id="1"), 0)
+    wrote(ledger, "it came broken", 0.2)
+    conversation_id = wrote(ledger, Place(53.8, -1.5), 0.3)
+    turn = begun(ledger, conversation_id, manners=PATIENT, now=later(2))
+    assert turn is not None and [type(one.content) for one in turn.heard] == [Media, Text]
+
+
+def test_a_burst_is_read_in_the_order_it_was_written_however_it_was_delivered(ledger: Ledger) -> None:
+    second = Received(a_wamid(), NUMBER, MIA, Text("second"), later(2))
+    first = Received(a_wamid(), NUMBER, MIA, Text("first"), later(1))
+    (conversation_id,) = heard(ledger, second, first, now=later(3))
+    turn = begun(ledger, conversation_id, now=later(5))
+    assert turn is not None and turn.words == "first\nsecond"
+
+
+def test_a_tap_on_an_old_question_is_known_to_be_old(ledger: Ledger) -> None:
+    turn = a_turn(ledger)
+    wamids = []
+    for n, question in enumerate(("A person?", "A refund?")):
+        with ledger.writing() as tx:
+            choices = Buttons(question, (Reply("/affirm", "Yes"), Reply("/deny", "No")))
+            outbox.queue(tx, turn.conversation_id, choices, author=Author.BOT, now=NOW)
+            outgoing = outbox.claim(tx, later(10 * (n + 1)))
+            assert outgoing is not None
+            outbox.settle(tx, outgoing.id, Outcome(Kind.ACCEPTED, wamid=f"wamid.q{n}"), later(10 * (n + 1)))
+        wamids.append(f"wamid.q{n}")
+    ended(ledger, turn, silent=True)
+    for wamid, stale in zip(wamids, (True, False), strict=True):
+        wrote(ledger, Tap("/affirm", "Yes"), 30, reply_to=wamid)
+        tapped = begun(ledger, turn.conversation_id, now=later(31))
+        assert tapped is not None and tapped.heard[0].stale is stale
+        ended(ledger, tapped, silent=True)
+
+
+def test_blue_ticks_and_typing_are_asked_for_once_for_each_turn(ledger: Ledger) -> None:
+    turn = a_turn(ledger)
+    with ledger.reading() as tx:
+        (asked,) = tx.execute(sa.select(errands)).all()
+    assert (asked.wamid, asked.typing) == (turn.heard[-1].wamid, True)
+
+
+def test_the_messages_of_a_turn_are_counted(ledger: Ledger) -> None:
+    turn = a_turn(ledger)
+    ended(ledger, turn, "one", "two")
+    with ledger.reading() as tx:
+        assert tx.execute(sa.select(turns.turns.c.bubbles)).scalar_one() == 2
+
+
+def chat(ledger: Ledger, words: str, seconds: float, answer: str, **more: object) -> int | None:
+    """Mia writes, and the bot answers if it still may; return her conversation."""
+    conversation_id = wrote(ledger, words, seconds)
+    manners = replace(MANNERS, notices_machines=True, **more)  # type: ignore[arg-type]
+    turn = begun(ledger, conversation_id, manners=manners, now=later(seconds))
+    if turn is not None:
+        ended(ledger, turn, answer, now=later(seconds))
+    return conversation_id if turn is not None else None
+
+
+def spoken(ledger: Ledger) -> tuple[Holder, Reason | None, list[str]]:
+    """Who holds Mia's conversation, why, and what we said."""
+    with ledger.reading() as tx:
+        (conversation,) = transcript.list_of(tx)
+        said = transcript.messages_of(tx, conversation.id)
+        ours = [message.text for message in said if message.author is Author.BOT]
+    return conversation.holder, conversation.reason, ours
+
+
+@pytest.mark.parametrize(
+    "answers",
+    [
+        ["Thank you for your message. We are closed and will answer on Monday."] * 9,
+        [f"Thank you, your ticket is #{n:05d}. We will be in touch shortly." for n in range(9)],
+        [f"{word} is a very good question, let me think about it for a while." for word in "abcdefghi"],
+    ],
+    ids=["an auto-responder", "with a number in it", "a bot that finds new words, faster than anybody types"],
+)
+def test_two_bots_that_answer_each_other_end_within_six_messages(ledger: Ledger, answers: list[str]) -> None:
+    for n, words in enumerate(answers):
+        chat(ledger, words, n * 2.0, f"I did not get that ({n}).")
+    holder, reason, ours = spoken(ledger)
+    assert (holder, reason) == (Holder.QUEUE, Reason.MACHINE)
+    assert len(ours) == 3 and ours[-1] == ENOUGH.text, "three of theirs, three of ours, the last one says why"
+
+
+def test_a_person_who_says_the_same_short_thing_again_is_no_machine(ledger: Ledger) -> None:
+    for n in range(6):
+        assert chat(ledger, "hello?", n * 20.0, f"Hello ({n}).") is not None
+
+
+def test_more_messages_than_a_person_writes_are_a_persons_matter_and_told_once(ledger: Ledger) -> None:
+    for n in range(9):
+        chat(ledger, f"question {n}", n * 20.0, f"answer {n}", answers_in_10_minutes=5)
+    holder, reason, ours = spoken(ledger)
+    assert (holder, reason) == (Holder.QUEUE, Reason.FLOOD)
+    assert ours == [*(f"answer {n}" for n in range(5)), ENOUGH.text]
+
+
+def test_while_they_wait_for_a_person_the_same_holds(ledger: Ledger) -> None:
+    conversation_id = chat(ledger, "a person please", 0, "Soon.")
+    assert conversation_id is not None
+    with ledger.writing() as tx:
+        (one,) = transcript.list_of(tx)
+        handoffs.hand_off(tx, one.key, reason=Reason.ASKED, wish="", slots={}, words=None, now=NOW)
+    for n in range(1, 9):
+        chat(ledger, f"question {n}", n * 20.0, f"answer {n}", answers_in_10_minutes=5)
+    assert spoken(ledger)[1:] == (Reason.FLOOD, ["Soon.", *(f"answer {n}" for n in range(1, 5)), ENOUGH.text])
+
+
+def test_after_a_person_had_it_the_count_begins_again(ledger: Ledger) -> None:
+    for n in range(7):
+        chat(ledger, f"question {n}", n * 20.0, f"answer {n}", answers_in_10_minutes=5)
+    with ledger.reading() as tx:
+        (one,) = transcript.list_of(tx)
+    taken(ledger, one.key)
+    given_back(ledger, one.key)
+    assert chat(ledger, "thanks", 200, "You're welcome.", answers_in_10_minutes=5) is not None
+
+
+def test_what_a_contact_took_back_before_the_turn_is_not_answered(ledger: Ledger) -> None:
+    first, second = a_text("oops"), a_text("where is my order?")
+    (conversation_id,) = heard(ledger, first, second)
+    with ledger.writing() as tx:
+        tx.execute(sa.update(messages).where(messages.c.wamid == first.wamid).values(waiting=False))
+    turn = begun(ledger, conversation_id)
+    assert turn is not None and turn.words == "where is my order?"
