@@ -12,6 +12,7 @@ from bot.ledger.transaction import Ledger
 from handoff import migrate
 from tests import parts
 from tests.connectors.openapi.recorder import every_body_is_valid, listening  # noqa: F401  # they work by themselves
+from tests.discreet import nothing_personal_is_logged  # noqa: F401
 
 
 @pytest.fixture(scope="session")

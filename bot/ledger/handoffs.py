@@ -185,7 +185,9 @@ def is_waiting(tx: Transaction, key: str) -> bool:
 
 
 def _locked(tx: Transaction, key: str) -> Any:
-    find = sa.select(conversations.c.id).where(conversations.c.key == key)
+    # Where two contacts turned out to be one person, everything said to the one is said to the other.
+    where = sa.func.coalesce(conversations.c.merged_into, conversations.c.id)
+    find = sa.select(where).where(conversations.c.key == key)
     conversation_id = tx.execute(find).scalar() if can_be_kept(key) else None
     if conversation_id is None:
         raise UnknownConversation(f"(key {key})")

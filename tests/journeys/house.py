@@ -16,7 +16,7 @@ from typing import Any
 import requests
 
 from bot.settings import ROOT
-from tests import trained
+from tests import discreet, trained
 from tests.connectors.openapi import recorder
 from tests.parts import eventually, free_port
 
@@ -80,8 +80,12 @@ class House:
         return "\n".join(f"== {log.name}\n{log.read_text(errors='replace')[-1500:]}" for log in logs)
 
     def stop(self, signum: int = signal.SIGTERM) -> float:
-        """Stop; return how many seconds it took. What was sent to the Cloud API must have been as Meta wants it."""
-        complaints = recorder.complaints_of(self.phone_url) if self._has_phones() else []
+        """Stop; return how many seconds it took. What was sent must have been as Meta wants it, and no log tells of it."""
+        complaints, said = list[str](), set[str]()
+        if self._has_phones():
+            complaints = recorder.complaints_of(self.phone_url)
+            found = requests.get(f"{self.phone_url}/api/messages", timeout=20).json()
+            said = {message["text"] for message in found if message["text"]}
         started = time.monotonic()
         if self.process.poll() is None:
             self.process.send_signal(signum)
@@ -90,6 +94,8 @@ class House:
         if self.process.stdout is not None:
             self.process.stdout.close()
         assert not complaints, complaints
+        indiscreet = discreet.indiscretions_in(self.home / "logs", said)
+        assert not indiscreet, f"a log line names a contact or quotes a message: {indiscreet[0][:600]}"
         return time.monotonic() - started
 
     def _has_phones(self) -> bool:
