@@ -1,6 +1,6 @@
 # The daily verbs. `make` alone prints them.
 .DEFAULT_GOAL := help
-.PHONY: help setup up serve simulator test chaos check fmt migrate train lock
+.PHONY: bench-webhook help setup up serve simulator test chaos check fmt migrate train lock
 PYTHON_ANY := $(shell command -v python3 || command -v python)
 VENV := .venv/bin/python
 
@@ -33,6 +33,9 @@ check: setup ## what must hold before a commit: style, types, house rules
 	@$(VENV) -m ruff format --check .
 	@$(VENV) -m mypy
 	@.venv/bin/lint-imports
+
+bench-webhook: setup ## 320 updates a second for a minute on both databases, the real bot behind them: `name value bar`
+	@$(VENV) -m tests.bench.webhook $(BENCH)
 
 fmt: setup ## put the code into shape
 	@$(VENV) -m ruff check --fix .

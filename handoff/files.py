@@ -66,7 +66,7 @@ def _file(key: str, message_id: int) -> Response:
     is_known = shown or entry.mime_type == "application/pdf"
     response = send_file(
         path,
-        mimetype=entry.mime_type if is_known else "application/octet-stream",
+        mimetype=entry.mime_type if is_known else words.UNKNOWN_FILE,
         as_attachment=not shown,
         download_name=_name(content, entry.mime_type, message_id),
         conditional=True,

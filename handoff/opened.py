@@ -60,6 +60,7 @@ class Attached:
     name: str
     size: str
     not_there: str  # why; "" when it is there
+    doubt: str  # whether it is what it says it is; "" if nothing speaks against it
 
 
 @dataclass(frozen=True)
@@ -373,14 +374,14 @@ def _attached(message: Said, file: File | None) -> Attached | None:
     content = message.content
     if file is None or not isinstance(content, says.Media):
         return None
-    sort = file.mime_type.split("/")[0]
-    plays = content.kind != "document" and file.mime_type in words.SHOWN
+    plays = content.kind != "document" and file.mime_type in words.SHOWN - words.NOT_PLAYED
     return Attached(
         message_id=message.id,
-        shown_as=sort if plays else "",
+        shown_as=file.mime_type.split("/")[0] if plays else "",
         name=content.filename,
         size=words.size(file.size) if file.size is not None else "",
         not_there=words.not_there(file.state, file.error),
+        doubt=words.doubt(content.mime_type, file.mime_type),
     )
 
 

@@ -266,4 +266,5 @@ def _letter(one: Dead, looks: Viewer, *, may_go: bool) -> Letter:
 
 
 def _when(at: datetime, looks: Viewer) -> str:
-    return f"{words.when(at, looks.now, looks.tz)} {words.clock(at, looks.tz)}"
+    day, clock = words.when(at, looks.now, looks.tz), words.clock(at, looks.tz)
+    return clock if day == clock else f"{day} {clock}"

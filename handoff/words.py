@@ -82,6 +82,8 @@ SHOWN = {  # the types of files browsers are given as what they are; anything el
     "audio/ogg", "audio/mpeg", "audio/mp4", "audio/amr", "audio/aac",
     "video/mp4", "video/3gpp",
 }  # fmt: skip
+NOT_PLAYED = {"audio/amr"}  # by any browser of today; so it is offered for saving
+UNKNOWN_FILE = "application/octet-stream"
 
 NOT_FOR_EYES = {"requested_slot", "session_started_metadata"}  # Rasa's own slots
 
@@ -146,6 +148,12 @@ def not_there(state: FileState, error: str) -> str:
             return f"It could not be fetched{why}. Ask for it to be sent again."
         case FileState.REFUSED:
             return f"It was not fetched{why}."
+
+
+def doubt(announced: str, found: str) -> str:
+    """Warn of a file that is not what it says it is."""
+    is_other = found == UNKNOWN_FILE and announced not in ("", UNKNOWN_FILE)
+    return "Careful: this is not the kind of file it says it is." if is_other else ""
 
 
 def marks(origin: dict[str, Any]) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,6 +12,8 @@ import pytest
 import sqlalchemy as sa
 from flask import Flask
 from flask.testing import FlaskClient
+from playwright.sync_api import sync_playwright
+from werkzeug.serving import make_server
 
 from bot.ledger import files, inbox
 from bot.ledger.tables import conversations, messages
@@ -22,6 +25,7 @@ from bot.vocabulary import Role
 from connectors.whatsapp.simulator.contents import PARCEL, VOICE_NOTE
 from handoff import feed
 from handoff.app import create_app
+from tests import parts
 from tests.factories import MIA, NOW, NUMBER, SAM, a_wamid
 from tests.handoff import seeding
 from tests.handoff.conftest import Clock, signed_in
@@ -160,6 +164,17 @@ def test_what_could_run_is_never_shown(desk: Desk, kind: str, mime_type: str, fi
     assert "<img src" not in page and "<audio" not in page and "<video" not in page and "download>" in page
 
 
+def test_a_photo_that_is_none_is_offered_with_a_warning(desk: Desk) -> None:
+    key, message_id = desk.hears(a_photo())
+    desk.comes(message_id, b"MZ", "application/octet-stream")
+    assert "Careful: this is not the kind of file it says it is." in desk.page(key)
+
+
+def test_sound_no_browser_plays_is_offered_for_saving(desk: Desk) -> None:
+    key, _ = desk.sent(b"#!AMR", Media("audio", media_id="1", mime_type="audio/amr"))
+    assert "Save the audio</a>" in desk.page(key) and "<audio" not in desk.page(key)
+
+
 def test_who_is_not_signed_in_sees_the_door(desk: Desk) -> None:
     key, message_id = desk.sent(PHOTO, a_photo())
     stranger = desk.app.test_client()
@@ -293,3 +308,42 @@ def test_what_is_quoted_is_named_even_after_it_was_taken_back(desk: Desk) -> Non
     assert "[Photo]" in desk.page(key)
     desk.changes(Deleted(a_wamid(), "wamid.photo", NOW))
     assert desk.page(key).count("The contact took this back.") == 2
+
+
+def test_a_real_browser_shows_the_picture_and_seeks_in_the_sound(desk: Desk) -> None:
+    """Under our own Content-Security-Policy, with a session of its own."""
+    path = parts.chromium()
+    if path is None:
+        parts.skip("no Chromium")
+    key, _ = desk.sent(PHOTO, a_photo())
+    desk.sent(VOICE_NOTE.read_bytes(), Media("audio", media_id="1", mime_type="audio/ogg", voice=True))
+    _, password = seeding.an_account_with_password(desk.ledger, "ben@fernhill.example", Role.AGENT, "Ben")
+    server = make_server("127.0.0.1", 0, desk.app, threaded=True)
+    server.daemon_threads = True  # type: ignore[attr-defined]
+    server.block_on_close = False  # type: ignore[attr-defined]
+    threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
+        page = browser.new_page()
+        complaints: list[str] = []
+        page.on("console", lambda said: complaints.append(said.text) if said.type in ("error", "warning") else None)
+        page.goto(f"http://127.0.0.1:{server.server_port}/conversations/{key}")
+        page.fill("#email", "ben@fernhill.example")
+        page.fill("#password", password)
+        page.press("#password", "Enter")
+        sound = page.locator("audio")
+        sound.wait_for()
+        assert parts.eventually(lambda: page.locator(".picture img").evaluate("shown => shown.naturalWidth") > 0)
+        assert parts.eventually(lambda: sound.evaluate("heard => heard.duration > 1"))
+        sought = (
+            "heard => new Promise(done => { heard.onseeked = () => done(heard.currentTime); heard.currentTime = 2; })"
+        )
+        assert sound.evaluate(sought) == 2
+        with page.context.expect_page() as opened:
+            page.locator(".picture").click()
+        opened.value.wait_for_load_state()
+        assert opened.value.evaluate("document.images[0].naturalWidth") > 0
+        assert complaints == []
+        browser.close()
+    server.shutdown()
+    server.server_close()

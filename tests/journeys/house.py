@@ -80,7 +80,7 @@ class House:
         return "\n".join(f"== {log.name}\n{log.read_text(errors='replace')[-1500:]}" for log in logs)
 
     def stop(self, signum: int = signal.SIGTERM) -> float:
-        """Stop; return how many seconds it took. What was sent must have been as Meta wants it, and no log tells of it."""
+        """Stop; return the seconds it took. What was sent must have been as Meta wants it, and no log tells of it."""
         complaints, said = list[str](), set[str]()
         if self._has_phones():
             complaints = recorder.complaints_of(self.phone_url)

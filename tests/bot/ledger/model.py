@@ -91,10 +91,17 @@ class Acceptance:
     callback: str
     at: datetime
     honest: bool  # tells in time; the other kind tells late or never
-    due: datetime
+    due: datetime  # when Meta tries to tell of it next
+    tries: int = 0  # that failed, for the door was shut
     told: bool = False  # a report that names our id has reached us
     answered: bool = False  # the answer to the send has reached us
     reported: set[Status] = field(default_factory=set)
+
+
+    def fails_to_tell(self, now: datetime) -> None:
+        """The door is shut; Meta tries again after a pause as long as it has tried so far."""
+        self.tries += 1
+        self.due = now + min(now - self.at, META_PAUSES_AT_MOST)
 
 
 @dataclass(eq=False)
@@ -201,7 +208,6 @@ class Model:
         self.queued: list[Word] = []  # since the last look at the rows
         self.accepted: list[Acceptance] = []
         self.requests: list[Request] = []
-        self.door_opened: datetime | None = None
         self.unknowable = 0  # sent twice, and nobody could know
         self.merges = 0
         self._n = itertools.count(1)
@@ -458,8 +464,8 @@ class Model:
 
     def accepts(self, request: Request, now: datetime, *, honest: bool) -> Acceptance:
         """Meta takes a message of ours."""
-        found = Acceptance(request.word, f"wamid.out{next(self._n)}", request.callback, now, honest, now)
-        self._due(found)
+        due = now + META_TELLS_WITHIN
+        found = Acceptance(request.word, f"wamid.out{next(self._n)}", request.callback, now, honest, due)
         if request.word.accepted:
             self.unknowable += 1
         request.word.accepted.append(found)
@@ -467,25 +473,10 @@ class Model:
         self.accepted.append(found)
         return found
 
-    def _due(self, acceptance: Acceptance) -> None:
-        pause = timedelta(0)
-        start = acceptance.at
-        if self.door_opened is not None and self.door_opened > acceptance.at:
-            start = self.door_opened
-            pause = min(self.door_opened - acceptance.at, META_PAUSES_AT_MOST)
-        acceptance.due = start + pause + META_TELLS_WITHIN
-
-    def door_opens(self, now: datetime) -> None:
-        """Meta notices that we are back only when it tries again: after a pause as long as the outage."""
-        self.door_opened = now
-        for acceptance in self.accepted:
-            if not acceptance.told:
-                self._due(acceptance)
-
-    def owed(self, until: datetime) -> list[Acceptance]:
-        """Return what an honest Meta must have told by then."""
+    def next_try(self, until: datetime) -> Acceptance | None:
+        """Return what an honest Meta tries to tell next, if it does by then."""
         owed = [one for one in self.accepted if one.honest and not one.told and one.due <= until]
-        return sorted(owed, key=lambda one: one.due)
+        return min(owed, key=lambda one: one.due, default=None)
 
 
 def _burst(waiting: list[Letter]) -> tuple[list[Letter], datetime | None]:
