@@ -8,8 +8,8 @@ from flask import Blueprint, Response, jsonify, request
 from werkzeug.exceptions import HTTPException
 
 from bot.errors import AlreadyTaken, BotError, NotAllowed, NotYours, TooLong, UnknownConversation
-from bot.ledger import errands, inbox, transcript
-from bot.messages import TEXT_MAX, can_be_kept
+from bot.ledger import errands, files, inbox, transcript
+from bot.messages import MEDIA_MAX_BYTES, TEXT_MAX, can_be_kept
 from bot.vocabulary import Author, Holder, UpdateState
 from handoff import assignments, guard, refusals, shapes
 from handoff.assignments import UnknownDelivery, UnknownMessage, Written
@@ -53,7 +53,8 @@ def messages(key: str) -> Response:
         one = transcript.conversation(tx, key)
         said = transcript.messages_of(tx, one.id, transcript.EVERYTHING)
         notes = assignments.notes_of(tx, one.id)
-    ordered = [((message.id, 0, 0), shapes.message(message)) for message in said]
+        sent = files.of(tx, [message.id for message in said if message.type in MEDIA_MAX_BYTES])
+    ordered = [((message.id, 0, 0), shapes.message(message, sent.get(message.id))) for message in said]
     ordered += [((note.after_message_id, 1, note.id), shapes.note(note)) for note in notes]
     return jsonify([shown for _, shown in sorted(ordered, key=lambda item: item[0])])
 

@@ -241,11 +241,11 @@ def _beside(tx: Transaction, said: list[Said]) -> Beside:
 
 
 def _reactions(said: list[Said]) -> dict[str, tuple[str, ...]]:
-    """Return the emoji under each message: everybody has one, their last."""
-    last: dict[tuple[str, Author], str] = {}
+    """Return the emoji under each message: each side has one, its last."""
+    last: dict[tuple[str, bool], str] = {}
     for message in said:
         if isinstance(message.content, says.Reaction) and message.status not in (Status.FAILED, Status.WITHDRAWN):
-            last[message.content.wamid, message.author] = message.content.emoji
+            last[message.content.wamid, message.author is Author.CONTACT] = message.content.emoji
     found: dict[str, tuple[str, ...]] = {}
     for (wamid, _), emoji in last.items():
         found[wamid] = (*found.get(wamid, ()), emoji) if emoji else found.get(wamid, ())

@@ -5,9 +5,10 @@ from __future__ import annotations
 from datetime import datetime, timezone
 from typing import Any
 
+from bot.ledger.files import File
 from bot.ledger.inbox import Line, Tally
 from bot.ledger.transcript import Conversation, Said
-from bot.messages import GAP, MessageTemplate
+from bot.messages import GAP, Media, MessageTemplate
 from bot.vocabulary import Author, Holder
 from handoff import pages
 from handoff.assignments import Note
@@ -38,8 +39,8 @@ def conversation(one: Conversation) -> dict[str, Any]:
     }
 
 
-def message(message: Said) -> dict[str, Any]:
-    """Return a message as the API shows it."""
+def message(message: Said, file: File | None = None) -> dict[str, Any]:
+    """Return a message as the API shows it, with what became of the file it carries."""
     shown: dict[str, Any] = {
         "id": str(message.id),
         "author": message.author.value,
@@ -54,6 +55,11 @@ def message(message: Said) -> dict[str, Any]:
         shown["agent"] = message.agent_name
     if message.error:
         shown["error"] = message.error
+    if message.edited_at is not None or message.deleted_at is not None:
+        shown |= {"edited_at": moment(message.edited_at), "deleted_at": moment(message.deleted_at)}
+    if file is not None:
+        name = message.content.filename if isinstance(message.content, Media) else ""
+        shown["file"] = {"state": file.state.value, "mime_type": file.mime_type, "size": file.size, "name": name}
     return shown
 
 

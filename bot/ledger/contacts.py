@@ -227,6 +227,8 @@ def _merge_conversations(tx: Transaction, kept_id: int, other_id: int, now: date
         tx.execute(sa.update(handoffs).where(handoffs.c.conversation_id == fewer, open_).values(closed_at=now))
     unsent = sa.select(messages.c.id).where(messages.c.conversation_id == other_id, UNSENT)
     moved = tx.execute(unsent).scalars().all()
+    # Keys count within a conversation: two agents, or one, may have used the same one in both.
+    tx.execute(sa.update(messages).where(messages.c.conversation_id == other_id).values(client_key=None))
     for table in (messages, turns, handoffs):
         tx.execute(sa.update(table).where(table.c.conversation_id == other_id).values(conversation_id=kept_id))
     if nearer.holder is Holder.AGENT:

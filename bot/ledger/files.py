@@ -141,14 +141,22 @@ def put_back(tx: Transaction, message_id: int, until: datetime) -> None:
     tx.execute(sa.update(files).where(files.c.message_id == message_id, WAITS).values(values))
 
 
-def try_later(tx: Transaction, message_id: int, why: str, now: datetime, *, least: timedelta = timedelta(0)) -> None:
+def try_later(
+    tx: Transaction,
+    message_id: int,
+    why: str,
+    now: datetime,
+    *,
+    least: timedelta = timedelta(0),
+    most: timedelta = KEPT_BY_META,
+) -> None:
     """Try again after a pause, at least as long as Meta asks; when it no longer has it, it is gone."""
     row = tx.execute(
         sa.select(files.c.attempts, messages.c.arrived_at, messages.c.conversation_id)
         .join(messages, messages.c.id == files.c.message_id)
         .where(files.c.message_id == message_id)
     ).one()
-    pause = max(PAUSES[min(max(row.attempts, 1), len(PAUSES)) - 1], least)
+    pause = max(min(PAUSES[min(max(row.attempts, 1), len(PAUSES)) - 1], most), least)
     if row.arrived_at is not None and now + pause > row.arrived_at + KEPT_BY_META:
         give_up(tx, message_id, why, now)
         return

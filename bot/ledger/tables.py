@@ -138,6 +138,7 @@ conversations = sa.Table(
     sa.Column("created_at", Moment, nullable=False),
     sa.UniqueConstraint("phone_number_id", "contact_id"),
     sa.Index("ix_conversations_holder_last", "holder", "last_message_at"),
+    sa.Index("ix_conversations_merged_into", "merged_into"),
 )
 
 turns = sa.Table(

@@ -106,11 +106,13 @@ def waiting_conversations(tx: Transaction, now: datetime) -> list[int]:
     return [int(row.conversation_id) for row in rows]
 
 
-def answer_due(tx: Transaction, conversation_id: int, quiet: timedelta) -> datetime | None:
-    """Return when what waits in a conversation is answered; None: now, or nothing waits. Only a look."""
+def answer_due(tx: Transaction, conversation_id: int, quiet: timedelta, now: datetime) -> datetime | None:
+    """Return when what waits in a conversation is to be answered; None when nothing waits. Only a look."""
     waits = (messages.c.conversation_id == conversation_id) & WAITING
     waiting = tx.execute(sa.select(messages).where(waits).order_by(messages.c.id).limit(BURST_SIZE)).all()
-    return _burst(waiting, quiet)[1] if waiting and waiting[0].turn_id is None else None
+    if not waiting:
+        return None
+    return (_burst(waiting, quiet)[1] if waiting[0].turn_id is None else None) or now
 
 
 def begin_turn(
@@ -365,6 +367,7 @@ def end_turn(
             )
         tx.execute(sa.update(conversations).where(conversations.c.id == row.id).values(starts_clean=False))
     _close(tx, turn.id, state, now)
+    release(tx, row.id, owner)
     changes.note(tx, row.id, Change.MESSAGE, now)  # what was understood stands beside the message now
     return state
 

@@ -27,6 +27,7 @@ from connectors.whatsapp.turns import Turns
 log = logging.getLogger(__name__)
 
 READ_AGAIN_S = 3.0
+BUSY = 8  # deliveries waiting to be written down; turns give way to them
 DRAIN_S = 5.0  # how long turns at work may still take when we are told to stop
 
 
@@ -37,9 +38,10 @@ class WhatsAppInput(InputChannel):  # type: ignore[misc]
         self._settings = settings
         self._ledger = Ledger(settings.database_url)
         self._catalogue = Catalogue.load(ROOT / "data" / "responses")
-        self._turns = Turns(self._ledger, manners_of(settings, self._catalogue), clock.now)
         quiet = timedelta(minutes=settings.phone_quiet_min)
         self._recorder = Recorder(self._ledger, clock.now, settings.whatsapp_phone_number_ids, quiet)
+        manners = manners_of(settings, self._catalogue)
+        self._turns = Turns(self._ledger, manners, clock.now, lambda: self._recorder.backlog > BUSY)
         self._bot: Bot | None = None
         self._background: list[asyncio.Task[None]] = []
 

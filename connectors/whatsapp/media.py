@@ -38,6 +38,7 @@ WITHIN_S = 150.0  # for one file, look-up and all; less than files.LEASE
 NOT_CONVINCED = 3  # tries until a refusal, or a file that is not as announced, is believed
 NOT_FOUND = 6  # tries until Meta is believed not to have it: it says the same where a permission is missing
 DISK_PAUSE = timedelta(minutes=1)
+SIGNED_OUT_PAUSE = timedelta(minutes=5)  # at most: once somebody has mended it, everything comes soon
 LEFT_OVER_S = 3600.0  # what lies about for so long belongs to nobody who still works on it
 OURS, PART = "in-", ".part"
 DISK, SIGNED_OUT = "files_disk", "files_signed_out"  # alarms
@@ -272,7 +273,8 @@ class Fetcher:
             match follow:
                 case Follow.LATER:
                     least = timedelta(seconds=problem.retry_after_s or 0)
-                    files.try_later(tx, wanted.message_id, words, self._now(), least=least)
+                    most = SIGNED_OUT_PAUSE if isinstance(problem, SignedOut) else files.KEPT_BY_META
+                    files.try_later(tx, wanted.message_id, words, self._now(), least=least, most=most)
                 case Follow.GONE:
                     files.give_up(tx, wanted.message_id, words, self._now())
                 case Follow.REFUSED:

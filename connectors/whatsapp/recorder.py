@@ -48,6 +48,11 @@ class Recorder:
             self._at_work = asyncio.create_task(self._write_all())
         return await kept
 
+    @property
+    def backlog(self) -> int:
+        """How many deliveries wait for their transaction."""
+        return len(self._arrived)
+
     async def read_again(self) -> set[int]:
         """Read what somebody asked to read again; return the conversations that now have something waiting."""
         return await asyncio.to_thread(self._read_again)

@@ -21,6 +21,7 @@ log = logging.getLogger(__name__)
 AT_ONCE = 2  # turns inside Rasa's one event loop; more would only make the webhook wait
 RENEW_S = 5.0
 RETRY_S = 1.0
+GIVE_WAY_S, GIVE_WAY_MAX_S = 0.02, 2.0  # to the door: Meta wants its 200 within a quarter of a second
 SWEEP_S = 2.0  # how often what was left behind by a dead process is looked for
 
 
@@ -40,8 +41,11 @@ RunBot = Callable[[Turn], Awaitable[Answer]]
 class Turns:
     """Gives every waiting message its turn, in order, surviving the death of any process."""
 
-    def __init__(self, ledger: Ledger, manners: Manners, now: Clock) -> None:
+    def __init__(
+        self, ledger: Ledger, manners: Manners, now: Clock, door_is_busy: Callable[[], bool] = lambda: False
+    ) -> None:
         self._ledger = ledger
+        self._door_is_busy = door_is_busy
         self._manners = manners
         self._now = now
         self._owner = secrets.token_hex(8)
@@ -80,9 +84,13 @@ class Turns:
         try:
             while True:
                 self._woken.discard(conversation_id)
-                await self._until_they_pause(conversation_id)
+                if not await self._until_they_pause(conversation_id):
+                    if conversation_id in self._woken:
+                        continue
+                    return
                 failed = False
                 async with self._room:
+                    await self._give_way()
                     turn = await asyncio.to_thread(self._begin, conversation_id)
                     if isinstance(turn, Turn):
                         failed = not await self._run(turn, run_bot)
@@ -98,16 +106,22 @@ class Turns:
         finally:
             del self._at_work[conversation_id]
 
-    async def _until_they_pause(self, conversation_id: int) -> None:
-        """Wait while the contact is writing on: people send one thought in three messages."""
-        if not self._manners.quiet:
-            return
-        while not self._stopping:
+    async def _until_they_pause(self, conversation_id: int) -> bool:
+        """Wait while the contact is writing on: people send one thought in three messages. False: nothing waits."""
+        while True:
             due = await asyncio.to_thread(self._due, conversation_id)
-            wait_s = 0.0 if due is None else (due - self._now()).total_seconds()
-            if wait_s <= 0:
-                return
+            if due is None:
+                return False
+            wait_s = (due - self._now()).total_seconds()
+            if wait_s <= 0 or self._stopping:
+                return True
             await asyncio.sleep(wait_s)
+
+    async def _give_way(self) -> None:
+        """Let deliveries be written down first while they come faster than that: an answer may be a little later."""
+        deadline = asyncio.get_running_loop().time() + GIVE_WAY_MAX_S
+        while self._door_is_busy() and asyncio.get_running_loop().time() < deadline:
+            await asyncio.sleep(GIVE_WAY_S)
 
     async def _run(self, turn: Turn, run_bot: RunBot) -> bool:
         """Run one turn; say whether it is over, one way or the other."""
@@ -144,7 +158,7 @@ class Turns:
 
     def _due(self, conversation_id: int) -> datetime | None:
         with self._ledger.reading() as tx:
-            return turns.answer_due(tx, conversation_id, self._manners.quiet)
+            return turns.answer_due(tx, conversation_id, self._manners.quiet, self._now())
 
     def _begin(self, conversation_id: int) -> Turn | NotYet | None:
         with self._ledger.writing() as tx:

@@ -34,7 +34,16 @@ def test_a_view_without_a_mark_does_not_run(quick_app: Flask) -> None:
 
 def test_strangers_see_the_door_and_nothing_else(quick_app: Flask) -> None:
     client = quick_app.test_client()
-    for path in ("/", "/list", "/alarms", "/live", "/password", "/conversations/x", "/conversations/x/live"):
+    for path in (
+        "/",
+        "/list",
+        "/alarms",
+        "/live",
+        "/password",
+        "/conversations/x",
+        "/conversations/x/live",
+        "/updates",
+    ):
         assert client.get(path).headers["Location"].startswith("/signin"), path
     assert client.get("/conversations/x?show=mine").headers["Location"] == "/signin?next=/conversations/x?show%3Dmine"
     for verb in ("take", "reply", "note", "requeue", "give_back"):

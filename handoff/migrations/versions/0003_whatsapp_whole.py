@@ -55,6 +55,7 @@ def upgrade() -> None:
     for table, columns in COLUMNS.items():
         for column in columns:
             op.add_column(table, column)
+    op.create_index("ix_conversations_merged_into", "conversations", ["merged_into"])
     op.create_index("uq_messages_again_of", "messages", ["again_of"], unique=True)
     op.create_index("ix_messages_failed", "messages", ["id"], sqlite_where=FAILED, postgresql_where=FAILED)
     op.create_table(
@@ -139,6 +140,7 @@ def downgrade() -> None:
     """Drop them; what contacts sent as files stays on the disk."""
     for table in ("templates", "numbers", "errands", "files", "edits", "identities"):
         op.drop_table(table)
+    op.drop_index("ix_conversations_merged_into", "conversations")
     op.drop_index("ix_messages_failed", "messages")
     op.drop_index("uq_messages_again_of", "messages")
     for table, columns in COLUMNS.items():

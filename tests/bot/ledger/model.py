@@ -18,6 +18,7 @@ IN_ORDER = timedelta(seconds=5)
 PHONE_QUIET = timedelta(minutes=30)
 WINDOW = timedelta(hours=24) - timedelta(minutes=5)
 QUIET = timedelta(seconds=0.6)
+BURST_SIZE = 20
 BURST_MAX = timedelta(seconds=1.5)
 META_TELLS_WITHIN = timedelta(seconds=8)  # an honest Meta, while the door is open
 META_PAUSES_AT_MOST = timedelta(minutes=5)  # after it was shut, before it tries again
@@ -96,7 +97,6 @@ class Acceptance:
     told: bool = False  # a report that names our id has reached us
     answered: bool = False  # the answer to the send has reached us
     reported: set[Status] = field(default_factory=set)
-
 
     def fails_to_tell(self, now: datetime) -> None:
         """The door is shut; Meta tries again after a pause as long as it has tried so far."""
@@ -444,6 +444,7 @@ class Model:
         chat = thought.chat
         if thought.state is not TurnState.RUNNING or chat.lease_owner != owner:
             return None
+        chat.lease_owner = chat.lease_until = None
         if thought.overtaken:
             chat.close(thought, TurnState.MUTED)
             return TurnState.MUTED
@@ -482,11 +483,11 @@ class Model:
 def _burst(waiting: list[Letter]) -> tuple[list[Letter], datetime | None]:
     """Return what is answered together, and when; None: at once."""
     burst: list[Letter] = []
-    for letter in waiting:
+    for letter in waiting[:BURST_SIZE]:
         if letter.alone:
             return (burst, None) if burst else ([letter], None)
         burst.append(letter)
-    if not burst:
-        return [], None
+    if not burst or len(burst) == BURST_SIZE:
+        return burst, None
     arrivals = [letter.arrived_at for letter in burst]
     return burst, min(max(arrivals) + QUIET, min(arrivals) + BURST_MAX)

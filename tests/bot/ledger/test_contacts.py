@@ -135,7 +135,7 @@ def test_when_two_turn_out_to_be_one_the_person_at_the_desk_keeps_them(ledger: L
     taken(ledger, asked.key)
     heard(ledger, a_text("it is all me", contact=OLD))
     with ledger.reading() as tx:
-        found = [one for one in transcript.list_of(tx, Holder.AGENT)]
+        found = transcript.list_of(tx, Holder.AGENT)
     assert [one.agent_name for one in found] == ["Ann"]
     assert words_with(ledger, OLD) == ["first", "a person please", "A person will be with you.", "it is all me"]
     assert begun(ledger, bot_has.conversation_id, owner="b") is None, "the bot has nothing left to answer"

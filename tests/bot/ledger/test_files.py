@@ -86,6 +86,15 @@ def test_a_longer_wait_that_meta_asks_for_is_kept(ledger: Ledger) -> None:
         assert not files.is_due(tx, later(1199)) and files.is_due(tx, later(1200))
 
 
+def test_a_pause_can_be_capped(ledger: Ledger) -> None:
+    message_id, now = a_file(ledger), NOW
+    for _ in range(6):
+        with ledger.writing() as tx:
+            assert files.want(tx, now) is not None
+            files.try_later(tx, message_id, "signed out", now, most=timedelta(minutes=5))
+        now += timedelta(minutes=5)
+
+
 @pytest.mark.parametrize(
     ("end", "state"),
     [(files.refuse, FileState.REFUSED), (files.give_up, FileState.GONE)],
