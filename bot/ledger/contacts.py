@@ -235,7 +235,8 @@ def _merge_conversations(tx: Transaction, kept_id: int, other_id: int, now: date
         waits = (messages.c.conversation_id == kept_id) & messages.c.waiting
         tx.execute(sa.update(messages).where(waits).values(waiting=False))
     epoch = max(kept.epoch, other.epoch) + 1
-    outbox.bring_under(tx, kept_id, moved, muted_at=other.muted_at, epoch=epoch, now=now)
+    overtaken_at = epoch if nearer.holder is Holder.AGENT else other.muted_at  # who has it now has overtaken all of it
+    outbox.bring_under(tx, kept_id, moved, muted_at=overtaken_at, epoch=epoch, now=now)
     later = max((kept, other), key=lambda row: row.awaits_until or row.created_at)
     tx.execute(
         sa.update(conversations)

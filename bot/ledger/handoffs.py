@@ -52,6 +52,12 @@ def hand_off(
         done = tx.execute(sa.select(handoffs.c.id).where(handoffs.c.turn_id == turn_id)).scalar()
         if done is not None:
             return HandedOff(done, merged=False)
+        # While they waited already, all a turn leaves behind is its sentence: the only one of its words without an epoch.
+        mine = (messages.c.turn_id == turn_id) & (messages.c.author == Author.BOT) & messages.c.epoch.is_(None)
+        where = tx.execute(sa.select(messages.c.conversation_id).where(mine)).scalar()
+        if where is not None:
+            theirs = handoffs.c.conversation_id == where
+            return HandedOff(tx.execute(sa.select(sa.func.max(handoffs.c.id)).where(theirs)).scalar_one(), merged=True)
     if row.holder is Holder.AGENT or _is_overtaken(tx, turn_id, row.muted_at):
         raise AlreadyTaken(f"(conversation {key})", holder_name=row.agent_name)
     merged = row.holder is Holder.QUEUE

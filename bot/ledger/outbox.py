@@ -440,7 +440,8 @@ def bring_under(
     for row in tx.execute(sa.select(messages).where(ours, messages.c.status == Status.QUEUED)).all():
         if row.epoch < muted_at:
             _move(tx, row, Status.WITHDRAWN, now, error="a person took over before it was sent")
-    tx.execute(sa.update(messages).where(ours, messages.c.epoch >= muted_at).values(epoch=epoch))
+    under = sa.case((messages.c.epoch >= muted_at, epoch), else_=-1)  # if it is being sent now: not a second time
+    tx.execute(sa.update(messages).where(ours).values(epoch=under))
 
 
 def stop_number(tx: Transaction, phone_number_id: str, until: datetime) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import sys
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from typing import Any
@@ -27,6 +28,7 @@ from connectors.whatsapp.turns import Turns
 log = logging.getLogger(__name__)
 
 READ_AGAIN_S = 3.0
+SWITCH_S = 0.0005  # a thread that writes deliveries down waits this long for Rasa's, at every statement
 BUSY = 8  # deliveries waiting to be written down; turns give way to them
 DRAIN_S = 5.0  # how long turns at work may still take when we are told to stop
 
@@ -81,6 +83,7 @@ class WhatsAppInput(InputChannel):  # type: ignore[misc]
 
     async def _begin(self, app: Sanic, _loop: Any) -> None:
         """Wake the bot, then whatever waited while we were away."""
+        sys.setswitchinterval(SWITCH_S)
         agent = getattr(app.ctx, "agent", None)
         if agent is None or not agent.is_ready():
             log.error("no model is loaded; messages are kept and wait", extra={"action": "no_model"})

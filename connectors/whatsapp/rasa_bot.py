@@ -11,6 +11,8 @@ from contextvars import ContextVar
 from typing import Any
 
 import aiohttp
+from jsonschema.validators import validator_for
+from rasa.core.actions.action import RemoteAction
 from rasa.core.agent import Agent
 from rasa.core.channels.channel import OutputChannel, UserMessage
 from rasa.shared.core.constants import DEFAULT_INTENTS
@@ -123,6 +125,7 @@ class Bot:
         agent.tracker_store._on_tracker_store_error = reraise
         if agent.action_endpoint is not None:
             _watch(agent.action_endpoint)
+        _check_the_schema_once()
         await agent.parse_message("hello")
         return cls(agent, on_new_message, old_button)
 
@@ -299,6 +302,20 @@ async def _answers(session: aiohttp.ClientSession, address: str) -> bool:
             return bool(answer.status == 200)
     except (aiohttp.ClientError, asyncio.TimeoutError):
         return False
+
+
+def _check_the_schema_once() -> None:
+    """Rasa checks at every answer of an action that its own schema of answers is a schema: a quarter of a turn's time,
+    in which its event loop does nothing else. The answers themselves are checked as before.
+    """
+    spec = RemoteAction.action_response_format_spec()
+    answers = validator_for(spec)(spec)
+
+    def validate(_action: RemoteAction, result: dict[str, Any]) -> bool:
+        answers.validate(result)
+        return True
+
+    RemoteAction._validate_action_result = validate
 
 
 def _watch(endpoint: EndpointConfig) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -39,6 +40,8 @@ class Recorder:
         self._phone_quiet = phone_quiet
         self._arrived: list[_Delivery] = []
         self._at_work: asyncio.Task[None] | None = None
+        # A thread of its own: in the common pool it would stand in line behind the turns.
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="recorder")
 
     async def record(self, body: bytes) -> set[int]:
         """Keep a delivery; return the conversations that now have something waiting. Raises what the database does."""
@@ -62,7 +65,8 @@ class Recorder:
             while self._arrived:
                 batch = self._next()
                 try:
-                    waiting = await asyncio.to_thread(self._write, [delivery.body for delivery in batch])
+                    bodies = [delivery.body for delivery in batch]
+                    waiting = await asyncio.get_running_loop().run_in_executor(self._thread, self._write, bodies)
                 except Exception as problem:  # whoever brought these is told, and brings them again
                     for delivery in batch:
                         if not delivery.kept.done():

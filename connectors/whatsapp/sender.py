@@ -166,7 +166,7 @@ def run_errand(ledger: Ledger, api: CloudApi, asked: Asked, now: Clock, account_
         found = _asked(api, asked, account_id)
     except WhatsAppError as problem:
         for_good = isinstance(problem, (Refused, WindowShut))
-        with ledger.writing() as tx:
+        with ledger.writing(lightly=True) as tx:
             given_up = errands.failed(tx, asked, str(problem), now(), for_good=for_good)
             if given_up and asked.kind is not Errand.SEEN:
                 words = f"WhatsApp would not do this ({asked.kind.value}): {problem}"
@@ -175,7 +175,7 @@ def run_errand(ledger: Ledger, api: CloudApi, asked: Asked, now: Clock, account_
             "an errand failed: %s", type(problem).__name__, extra={"action": "errand_failed", "kind": asked.kind.value}
         )
         return
-    with ledger.writing() as tx:
+    with ledger.writing(lightly=True) as tx:
         if found is not None:
             errands.keep_templates(tx, found, now())
         errands.done(tx, asked, now())
@@ -278,7 +278,7 @@ class Sender:
         with self._ledger.reading() as tx:
             if not errands.is_due(tx, self._now()):
                 return
-        with self._ledger.writing() as tx:
+        with self._ledger.writing(lightly=True) as tx:
             claimed = errands.claim(tx, self._now())
         for asked in claimed:
             run_errand(self._ledger, self._api, asked, self._now, self._duties.account_id)

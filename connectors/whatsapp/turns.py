@@ -69,7 +69,8 @@ class Turns:
         while not self._stopping:
             try:
                 for conversation_id in await asyncio.to_thread(self._waiting):
-                    self.wake(conversation_id, run_bot)
+                    if conversation_id not in self._at_work:
+                        self.wake(conversation_id, run_bot)
             except Exception:  # the database may be away for a while; the sweep must not be
                 log.exception("looking for waiting turns failed", extra={"action": "sweep_failed"})
             await asyncio.sleep(SWEEP_S)
@@ -151,7 +152,7 @@ class Turns:
                 log.warning("a lease could not be renewed", extra={"action": "renew_failed"})
 
     def _waiting(self) -> list[int]:
-        with self._ledger.writing() as tx:
+        with self._ledger.writing(lightly=True) as tx:
             inbox.keep_door_open(tx, self._now())
         with self._ledger.reading() as tx:
             return turns.waiting_conversations(tx, self._now())
@@ -161,7 +162,7 @@ class Turns:
             return turns.answer_due(tx, conversation_id, self._manners.quiet, self._now())
 
     def _begin(self, conversation_id: int) -> Turn | NotYet | None:
-        with self._ledger.writing() as tx:
+        with self._ledger.writing(lightly=True) as tx:
             return turns.begin_turn(
                 tx, conversation_id, owner=self._owner, manners=self._manners, now=self._now()
             )  # fmt: skip
@@ -181,9 +182,9 @@ class Turns:
             )
 
     def _renew(self, turn: Turn) -> None:
-        with self._ledger.writing() as tx:
+        with self._ledger.writing(lightly=True) as tx:
             turns.renew(tx, turn.conversation_id, self._owner, self._now())
 
     def _release(self, conversation_id: int) -> None:
-        with self._ledger.writing() as tx:
+        with self._ledger.writing(lightly=True) as tx:
             turns.release(tx, conversation_id, self._owner)

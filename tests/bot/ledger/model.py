@@ -401,7 +401,10 @@ class Model:
     def begins(
         self, chat: Chat, owner: str, passing_on: str, now: datetime
     ) -> Thought | datetime | list[Letter] | None:
-        """Return what a process finds to do: a turn to do again, the letters of a new one, a moment to wait for."""
+        """Return what a process finds to do: a turn to do again, the letters of a new one, a moment to wait for.
+
+        None: another process is at work.
+        """
         free = chat.lease_until is None or chat.lease_until < now or chat.lease_owner == owner
         if not free:
             return None
@@ -426,7 +429,7 @@ class Model:
         if burst and (ends is None or now >= ends):
             return burst
         chat.lease_owner = chat.lease_until = None
-        return ends
+        return [] if ends is None else ends
 
     def begun(self, chat: Chat, turn_id: int, burst: list[Letter]) -> Thought:
         """A new turn is at work."""
