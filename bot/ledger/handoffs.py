@@ -52,7 +52,7 @@ def hand_off(
         done = tx.execute(sa.select(handoffs.c.id).where(handoffs.c.turn_id == turn_id)).scalar()
         if done is not None:
             return HandedOff(done, merged=False)
-        # While they waited already, all a turn leaves behind is its sentence: the only one of its words without an epoch.
+        # While they waited already, a turn leaves no row behind but its sentence: its only words without an epoch.
         mine = (messages.c.turn_id == turn_id) & (messages.c.author == Author.BOT) & messages.c.epoch.is_(None)
         where = tx.execute(sa.select(messages.c.conversation_id).where(mine)).scalar()
         if where is not None:

@@ -451,9 +451,15 @@ def stop_number(tx: Transaction, phone_number_id: str, until: datetime) -> None:
     tx.execute(sa.update(numbers).where(mine).values(stopped_until=until))
 
 
-def settle(tx: Transaction, message_id: int, outcome: Outcome, now: datetime) -> None:
-    """Write down what became of a claimed message."""
+def settle(tx: Transaction, message_id: int, outcome: Outcome, now: datetime, *, attempt: int | None = None) -> None:
+    """Write down what became of a claimed message; `attempt` says of which claim.
+
+    A sender that slept through its lease may come back when another one has the message: then only what Meta has
+    accepted still counts, or the same words would be put back and sent again.
+    """
     row = _locked_message(tx, message_id)
+    if attempt is not None and row.attempts != attempt and outcome.kind is not Kind.ACCEPTED:
+        return
     if row.status is not Status.SENDING and outcome.kind is not Kind.ACCEPTED:
         return  # a status told us more than the answer could
     match outcome.kind:

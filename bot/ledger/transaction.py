@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sqlite3
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -9,13 +11,14 @@ from typing import Any, TypeAlias
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Engine
-from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, OperationalError, SQLAlchemyError
 
 Transaction: TypeAlias = Connection  # what the verbs are handed: a connection inside one transaction
 
 # No lock, statement or forgotten transaction may hold a webhook or a turn for ever. Migrations have their own engine.
 POSTGRES_LIMITS = "-c lock_timeout=10s -c statement_timeout=30s -c idle_in_transaction_session_timeout=60s"
-BUSY_TIMEOUT_MS = 15_000  # SQLite has one writer; the others wait this long for their turn
+BUSY_TIMEOUT_MS = 15_000  # SQLite has one writer; the others wait this long for their turn …
+LOOK_AGAIN_S = 0.002  # … and look so often whether it has come
 
 
 class Ledger:
@@ -105,11 +108,32 @@ def _sqlite(url: str) -> Engine:
     def on_begin(connection: Any) -> None:
         # A read that turns into a write fails at once on SQLite, whatever the timeout: writers say so first.
         writes = connection.get_execution_options().get("baton_writes")
-        if writes:
-            connection.exec_driver_sql(f"PRAGMA synchronous={'NORMAL' if writes == 'lightly' else 'FULL'}")
-        connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+        if not writes:
+            connection.exec_driver_sql("BEGIN")
+            return
+        connection.exec_driver_sql(f"PRAGMA synchronous={'NORMAL' if writes == 'lightly' else 'FULL'}")
+        _begin_immediately(connection.connection)
 
     return engine
+
+
+def _begin_immediately(connection: Any) -> None:
+    """Wait for our turn to write, looking often: SQLite's own waiting sleeps up to a tenth of a second at a time, and
+    whoever comes later may be served first.
+    """
+    deadline = time.monotonic() + BUSY_TIMEOUT_MS / 1000
+    connection.execute("PRAGMA busy_timeout=0")
+    try:
+        while True:
+            try:
+                connection.execute("BEGIN IMMEDIATE")
+                return
+            except sqlite3.OperationalError as problem:
+                if "locked" not in str(problem) or time.monotonic() > deadline:
+                    raise OperationalError("BEGIN IMMEDIATE", None, problem, hide_parameters=True) from problem
+                time.sleep(LOOK_AGAIN_S)
+    finally:
+        connection.execute(f"PRAGMA busy_timeout={BUSY_TIMEOUT_MS}")
 
 
 def _postgresql(url: str) -> Engine:

@@ -111,7 +111,7 @@ def send(ledger: Ledger, api: CloudApi, outgoing: Outgoing, now: Clock, media: P
     for pause in SETTLE_PAUSES_S:
         try:
             with ledger.writing() as tx:
-                outbox.settle(tx, outgoing.id, outcome, now())
+                outbox.settle(tx, outgoing.id, outcome, now(), attempt=outgoing.attempts)
                 if signed_out:
                     words = (
                         f"WhatsApp refuses to send: {outcome.words}. Nothing is lost; it goes out once this is mended."

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import pytest
+import sqlalchemy as sa
 
 from bot.ledger import handoffs, outbox, transcript
 from bot.ledger.outbox import PAIR_BURST, Kind, Outcome, Outgoing
+from bot.ledger.tables import messages
 from bot.ledger.transaction import Ledger
 from bot.messages import Blank, Outbound, Template, Text
 from bot.updates import ContactRef, Received
@@ -143,3 +145,20 @@ def test_failed_after_delivered_was_delivered(ledger: Ledger, status: Status) ->
     assert words_of(ledger, message_id)[0] is expected
     heard(ledger, a_report("wamid.1", Status.READ))
     assert words_of(ledger, message_id) == (Status.READ, ""), "and nothing is said of a failure any more"
+
+
+@pytest.mark.parametrize("kind", [Kind.LATER, Kind.SLOWER, Kind.STOPPED, Kind.UNHEARD, Kind.REFUSED])
+def test_a_sender_that_slept_through_its_lease_puts_nothing_back(ledger: Ledger, kind: Kind) -> None:
+    (mia,) = heard(ledger, a_text(contact=MIA))
+    message_id = queued(ledger, mia)
+    (slept,) = claimed(ledger, 0)
+    with ledger.writing() as tx:  # its lease ran out, nobody had heard of it, and another one has it now
+        tx.execute(sa.update(messages).where(messages.c.id == message_id).values(status=Status.QUEUED))
+    (awake,) = claimed(ledger, 60)
+    with ledger.writing() as tx:
+        outbox.settle(tx, message_id, Outcome(kind, words="late news"), later(61), attempt=slept.attempts)
+    assert words_of(ledger, message_id)[0] is Status.SENDING
+    assert claimed(ledger, 70) == []
+    with ledger.writing() as tx:
+        outbox.settle(tx, message_id, Outcome(Kind.ACCEPTED, wamid="wamid.1"), later(71), attempt=awake.attempts)
+    assert words_of(ledger, message_id)[0] is Status.SENT
