@@ -451,7 +451,9 @@ def stop_number(tx: Transaction, phone_number_id: str, until: datetime) -> None:
     tx.execute(sa.update(numbers).where(mine).values(stopped_until=until))
 
 
-def settle(tx: Transaction, message_id: int, outcome: Outcome, now: datetime, *, attempt: int | None = None) -> None:
+def settle(  # noqa: C901  # one case for each kind
+    tx: Transaction, message_id: int, outcome: Outcome, now: datetime, *, attempt: int | None = None
+) -> None:
     """Write down what became of a claimed message; `attempt` says of which claim.
 
     A sender that slept through its lease may come back when another one has the message: then only what Meta has

@@ -17,8 +17,24 @@ def insert_new(tx: Transaction, table: sa.Table, **values: Any) -> Any:
     return result.inserted_primary_key[0] if result.rowcount == 1 else None
 
 
+class _OnPostgresql(postgresql.Insert):  # type: ignore[misc]  # SQLAlchemy 1.4 has no types
+    """SQLAlchemy compiles these anew each time, since it can't tell their clauses apart; here it is always the same."""
+
+    inherit_cache = True
+
+
+class _OnSqlite(sqlite.Insert):  # type: ignore[misc]
+    """The same for SQLite."""
+
+    inherit_cache = True
+
+
+for clause in (postgresql.dml.OnConflictDoNothing, sqlite.dml.OnConflictDoNothing):
+    clause.inherit_cache = True  # without a target, as here, one is like the other
+
+
 @lru_cache(maxsize=64)
 def _unless_there(dialect_name: str, table: sa.Table) -> Any:
     """Make the statement once: building one costs more than running it."""
-    dialect = postgresql if dialect_name == "postgresql" else sqlite
-    return dialect.insert(table).on_conflict_do_nothing()
+    insert = _OnPostgresql if dialect_name == "postgresql" else _OnSqlite
+    return insert(table).on_conflict_do_nothing()
