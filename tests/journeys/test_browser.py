@@ -87,6 +87,7 @@ def test_the_whole_story_in_two_windows(browser: Browser, house: House, phone: s
     reloads: list[str] = []
     contact = a_page(browser, f"{house.phone_url}/", width=1280, height=800)
     contact.get_by_role("link", name=re.compile(name)).click()
+    contact.wait_for_url(f"**/conversations/*/{phone}*")  # not to type into the page before
     agent = sign_in(browser, house, "ann@fernhill.example")
     colleague = sign_in(browser, house, "ben@fernhill.example")
     for page in (contact, agent, colleague):
@@ -152,6 +153,7 @@ def test_buttons_and_lists_are_tapped_and_answered(browser: Browser, house: Hous
     house.new_contact(phone, "Kim Taps")
     contact = a_page(browser, f"{house.phone_url}/", width=390, height=844)
     contact.get_by_role("link", name=re.compile("Kim Taps")).click()
+    contact.wait_for_url(f"**/conversations/*/{phone}*")  # not to type into the page before
     writes(contact, "hello")
     contact.get_by_role("button", name=re.compile("Choose")).last.click()
     contact.get_by_role("dialog").get_by_text("Opening hours").click()
