@@ -19,11 +19,16 @@ serve: setup ## the same for real: no simulator, the Cloud API the environment n
 
 simulator: setup ## a WhatsApp Cloud API alone, for any bot: make simulator WEBHOOK=http://... PORT=9000
 	@$(VENV) -m connectors.whatsapp.simulator $(if $(WEBHOOK),--webhook "$(WEBHOOK)") $(if $(PORT),--port "$(PORT)") \
-		$(if $(SECRET),--secret "$(SECRET)") $(if $(TOKEN),--token "$(TOKEN)") $(if $(STATE),--state "$(STATE)")
+		$(if $(SECRET),--secret "$(SECRET)") $(if $(TOKEN),--token "$(TOKEN)") $(if $(STATE),--state "$(STATE)") \
+		$(if $(NAME),--name "$(NAME)") $(if $(NUMBER),--display-number "$(NUMBER)")
+
+# Whole Batons, with a dozen processes each; the others share the two cores.
+ALONE := tests/journeys tests/chaos/test_chaos.py tests/bot/test_launch.py
 
 test: setup ## every test, its own set-up included
 	@$(VENV) tests/setup.py
-	@$(VENV) -m pytest
+	@$(VENV) -m pytest -n 2 --dist loadfile $(addprefix --ignore=,$(ALONE)); light=$$?; \
+		$(VENV) -m pytest $(ALONE) && exit $$light
 
 chaos: setup ## the fault run: everything goes wrong at once, and both ends' books are compared (tests/chaos/README.md)
 	@$(VENV) -m tests.chaos

@@ -28,18 +28,23 @@ class ActionFallback(PoliteAction):
         return "action_fallback"
 
     def act(self, around: Surroundings, dispatcher: CollectingDispatcher, tracker: Tracker) -> list[EventType]:
-        """Help once, then pass on. While the contact waits for a person anyway, be silent."""
+        """Help once, then pass on. While the contact waits for a person anyway, be silent.
+
+        What comes next is said here: Rasa also runs this where no rule fits, so none says what follows it, and Rasa
+        would run it again and again until it gives up.
+        """
         form = tracker.active_loop.get("name")
         if entity_of(tracker, "order_number") and not form and guess_of(tracker) in ABOUT_ORDERS:
             return [FollowupAction("order_form")]  # the words are strange, the number is clear
         if is_waiting(tracker):
             say_nothing(dispatcher)
-            return []
+            return [FollowupAction(form or "action_listen")]
         if NOT_UNDERSTOOD & set(said_before(tracker)) and not has_returned(tracker):
-            return pass_on(around, dispatcher, tracker, Reason.NOT_UNDERSTOOD, "utter_handoff_not_understood")
+            left = pass_on(around, dispatcher, tracker, Reason.NOT_UNDERSTOOD, "utter_handoff_not_understood")
+            return [*left, FollowupAction("action_listen")]
         asked = tracker.get_slot("requested_slot") if form else None
         dispatcher.utter_message(response=IN_FORM.get(asked or "", "utter_fallback"))
-        return []
+        return [FollowupAction(form or "action_listen")]  # a form asks its question again
 
 
 class ActionOutOfScope(PoliteAction):

@@ -13,6 +13,8 @@ WINDOW = timedelta(hours=24)
 WINDOW_MARGIN = timedelta(minutes=5)  # Meta's clock is not ours
 BURST_MAX = timedelta(seconds=1.5)  # however the burst goes on, the first message waits no longer than this
 TYPING_SPEED = 12.0  # characters a second: faster than anybody types on a phone
+QUICK_TYPING = 7.0  # characters a second: few people type faster on a phone
+AT_A_GLANCE_S = 1.0  # nobody has read an answer and given theirs within that
 TYPED_FREELY = 20  # characters somebody may have typed beforehand, or pasted
 NOT_INVITED = {Reason.FLOOD, Reason.MACHINE}  # here the bot would only feed what it was taken out of
 
@@ -47,24 +49,36 @@ class Exchange:
 def is_a_machine(written: Sequence[Exchange]) -> bool:
     """Say whether the last three messages, each an answer to one of ours, come from another bot.
 
-    They do if all say the same, or if the last two are longer than anybody could have typed in the time.
+    They do if all say the same at some length, if the last two are longer than anybody could have typed in the time,
+    or if the last says again what one of them said, both quicker than people are.
     """
     last = written[-3:]
     if len(last) < 3 or any(exchange.after_ours is None for exchange in last[1:]):
         return False
-    if len({_alike(exchange.text) for exchange in last}) == 1 and len(last[0].text) >= TYPED_FREELY:
+    said = [_alike(exchange.text) for exchange in last]
+    if len(set(said)) == 1 and len(last[0].text) >= TYPED_FREELY:
+        return True
+    if said[2] in said[:2] and all(_is_quick(exchange) for exchange in last[1:]):
         return True
     return all(_is_too_fast(exchange) for exchange in last[1:])
 
 
 def _is_too_fast(exchange: Exchange) -> bool:
-    seconds = exchange.after_ours.total_seconds() if exchange.after_ours is not None else 0.0
-    return len(exchange.text) > TYPED_FREELY + TYPING_SPEED * max(seconds, 0.0)
+    return len(exchange.text) > TYPED_FREELY + TYPING_SPEED * _seconds(exchange)
+
+
+def _is_quick(exchange: Exchange) -> bool:
+    """Quicker than somebody who reads what we said and types: not proof, but with a repetition it is."""
+    return _seconds(exchange) <= max(AT_A_GLANCE_S, len(exchange.text) / QUICK_TYPING)
+
+
+def _seconds(exchange: Exchange) -> float:
+    return max(exchange.after_ours.total_seconds(), 0.0) if exchange.after_ours is not None else 0.0
 
 
 def _alike(text: str) -> str:
     """Two texts that differ in a number, a date or a blank are the same sentence of a machine's."""
-    return re.sub(r"[\d\W_]+", " ", text).casefold().strip()
+    return re.sub(r"[\d\W_]+", " ", text).casefold().strip() or text.strip()
 
 
 def after(move: Move, holder: Holder) -> Holder | None:

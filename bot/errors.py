@@ -35,6 +35,10 @@ class NotAllowed(BotError):
     """The conversation can't make this move now."""
 
 
+class Overtaken(NotAllowed):
+    """A person has it, or has had it since this was said; it is not sent again. Reply instead."""
+
+
 class AlreadyTaken(BotError):
     """Another agent took this conversation first."""
 

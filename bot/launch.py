@@ -34,8 +34,6 @@ TOLD = {
     "TF_INTRA_OP_PARALLELISM_THREADS": "1",
     "TF_INTER_OP_PARALLELISM_THREADS": "1",
     "TICKET_LOCK_LIFETIME": "120",  # Rasa's lock is a timer, counted from when it is asked for
-    "SANIC_REQUEST_MAX_SIZE": "4194304",  # Meta's deliveries go up to 3 MB
-    "SANIC_RESPONSE_TIMEOUT": "20",
     "PYTHONUNBUFFERED": "1",
 }
 
@@ -76,6 +74,7 @@ def _run(settings: Settings, *, simulated: bool, kept: _Kept | None) -> int:
     settings.home.chmod(0o700)  # what contacts wrote is nobody else's on this machine
     stopping = Stopping()
     _refuse_taken_ports(settings, simulated)
+    settings = replace(settings, bot_port=settings.bot_port or _free_port(settings))
     env = {**os.environ, **training.QUIET, **TOLD, **environment(settings)}
     _say("Database: migrating")
     _step(
@@ -101,8 +100,8 @@ def processes(settings: Settings, model: Path, simulated: bool) -> list[Process]
     # The desk holds a thread for each open page; no --preload: its feed would not survive the fork.
     desk = "gunicorn -k gthread --threads 256 --graceful-timeout 5 --no-control-socket"
     found = [
-        _process("rasa", f"{rasa} -i {settings.host} -p {settings.rasa_port}",
-                 f"http://{host}:{settings.rasa_port}/webhooks/whatsapp/ready"),
+        _process("door", "connectors.whatsapp receive", f"http://{host}:{settings.rasa_port}/webhooks/whatsapp/ready"),
+        _process("rasa", f"{rasa} -i 127.0.0.1 -p {settings.bot_port}"),
         _process("actions", f"rasa_sdk --actions actions -p {settings.actions_port}",
                  f"http://127.0.0.1:{settings.actions_port}/health"),
         _process("desk", f"{desk} -b {settings.host}:{settings.desk_port} 'handoff.app:create_app()'",
@@ -146,6 +145,7 @@ def environment(settings: Settings) -> dict[str, str]:
         "BATON_HOST": settings.host,
         "BATON_HOME": str(settings.home),
         "RASA_PORT": str(settings.rasa_port),
+        "BOT_PORT": str(settings.bot_port),
         "ACTIONS_PORT": str(settings.actions_port),
         "DESK_PORT": str(settings.desk_port),
         "SIMULATOR_PORT": str(settings.simulator_port),
@@ -219,6 +219,8 @@ def _refuse_taken_ports(settings: Settings, simulated: bool) -> None:
     }
     if simulated:
         ports["SIMULATOR_PORT"] = settings.simulator_port
+    if settings.bot_port:
+        ports["BOT_PORT"] = settings.bot_port
     for name, port in ports.items():
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -231,6 +233,16 @@ def _refuse_taken_ports(settings: Settings, simulated: bool) -> None:
                 ) from problem
     if len(set(ports.values())) < len(ports):
         raise CannotStart(f"two of {', '.join(ports)} name the same port; give each its own")
+
+
+def _free_port(settings: Settings) -> int:
+    """Find a port nobody listens on, and none of ours is going to."""
+    while True:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = int(probe.getsockname()[1])
+        if port not in {settings.rasa_port, settings.actions_port, settings.desk_port, settings.simulator_port}:
+            return port
 
 
 def _step(command: list[str], env: Mapping[str, str], otherwise: str, stopping: Stopping) -> None:

@@ -48,7 +48,8 @@ class Settings:
     messages_per_second: float = 80  # what one of our numbers may send; Meta's default
     keep_deliveries_days: int = 30  # how long Meta's bodies are kept once they are dealt with
     host: str = "127.0.0.1"
-    rasa_port: int = 5005
+    rasa_port: int = 5005  # the webhook
+    bot_port: int = 0  # Rasa itself, on loopback; 0: whatever is free
     actions_port: int = 5055
     desk_port: int = 8000
     simulator_port: int = 9000
@@ -96,6 +97,7 @@ class Settings:
             keep_deliveries_days=int(number("BATON_KEEP_DELIVERIES_DAYS", cls.keep_deliveries_days, 7, 3650)),
             host=text("BATON_HOST", cls.host),
             rasa_port=port("RASA_PORT", cls.rasa_port),
+            bot_port=int(number("BOT_PORT", cls.bot_port, 0, 65535)),
             actions_port=port("ACTIONS_PORT", cls.actions_port),
             desk_port=port("DESK_PORT", cls.desk_port),
             simulator_port=port("SIMULATOR_PORT", cls.simulator_port),

@@ -80,6 +80,7 @@ class UpdateState(str, Enum):
     REPEATED = "repeated"  # we knew it already
     KEPT = "kept"  # nothing to do, but written down
     FAILED = "failed"  # signed, yet unreadable; somebody must look
+    SET_ASIDE = "set_aside"  # it failed, and somebody who looked decided that it need not be read
 
 
 class FileState(str, Enum):

@@ -54,7 +54,8 @@ def messages(key: str) -> Response:
         said = transcript.messages_of(tx, one.id, transcript.EVERYTHING)
         notes = assignments.notes_of(tx, one.id)
         sent = files.of(tx, [message.id for message in said if message.type in MEDIA_MAX_BYTES])
-    ordered = [((message.id, 0, 0), shapes.message(message, sent.get(message.id))) for message in said]
+    by_wamid = {message.wamid: message for message in said if message.wamid}
+    ordered = [((message.id, 0, 0), shapes.message(message, by_wamid, sent.get(message.id))) for message in said]
     ordered += [((note.after_message_id, 1, note.id), shapes.note(note)) for note in notes]
     return jsonify([shown for _, shown in sorted(ordered, key=lambda item: item[0])])
 
@@ -130,6 +131,18 @@ def again(id_: str) -> Response:
     return jsonify({"id": str(new_id), "again_of": id_, "conversation": key})
 
 
+@blueprint.post("/messages/<id_>/aside")
+@guard.with_token
+def message_aside(id_: str) -> Response:
+    """Let what failed rest; it need not go out any more."""
+    message_id = _number(id_)
+    if message_id is None:
+        raise UnknownMessage(f"(message {id_})")
+    with parts().ledger.writing() as tx:
+        key = assignments.set_aside(tx, message_id, guard.who(), parts().now())
+    return jsonify({"id": id_, "set_aside": True, "conversation": key})
+
+
 @blueprint.post("/conversations/<key>/block")
 @guard.with_token
 def block(key: str) -> tuple[Response, int]:
@@ -168,7 +181,7 @@ def updates() -> Response:
 @blueprint.post("/updates/<delivery>/again")
 @guard.with_token
 def read_again(delivery: str) -> tuple[Response, int]:
-    """Have what failed in a delivery read once more; Rasa's process does it within seconds."""
+    """Have what failed in a delivery read once more; the door does it within seconds."""
     delivery_id = _number(delivery)
     guard.who().require(Deed.LOOK_AFTER)
     if delivery_id is None:
@@ -176,6 +189,19 @@ def read_again(delivery: str) -> tuple[Response, int]:
     with parts().ledger.writing() as tx:
         assignments.read_again(tx, guard.who(), delivery_id)
     return jsonify({"delivery": delivery, "again": True}), 202
+
+
+@blueprint.post("/updates/<delivery>/aside")
+@guard.with_token
+def delivery_aside(delivery: str) -> Response:
+    """Let what failed in a delivery rest; it need not be read."""
+    delivery_id = _number(delivery)
+    guard.who().require(Deed.LOOK_AFTER)
+    if delivery_id is None:
+        raise UnknownDelivery(f"({delivery})")
+    with parts().ledger.writing() as tx:
+        assignments.set_updates_aside(tx, guard.who(), delivery_id)
+    return jsonify({"delivery": delivery, "set_aside": True})
 
 
 @blueprint.post("/conversations/<key>/note")

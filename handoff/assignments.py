@@ -171,17 +171,36 @@ def _wamid_of(tx: Transaction, conversation_id: int, message_id: int) -> str:
 
 
 def send_again(tx: Transaction, message_id: int, account: Account, now: datetime) -> tuple[int, str]:
-    """Queue what failed once more; return its new id and its conversation. Twice is as good as once."""
-    conversation = transcript.conversation_of(tx, message_id)
-    if conversation is None:
-        raise UnknownMessage
-    _require_may_act(tx, conversation.key, account)
+    """Queue what failed once more; return its new id and its conversation. Twice is as good as once.
+
+    What the bot said is refused once a person has taken over.
+    """
+    conversation = _conversation_of(tx, message_id, account)
     type_ = tx.execute(sa.select(messages.c.type).where(messages.c.id == message_id)).scalar()
     if type_ != "template" and not window_is_open(conversation.window_ends, now):
         raise WindowClosed
     again = outbox.send_again(tx, message_id, now)
     log.info("what failed is sent again", extra={"action": "sent_again", "message_id": again, "account": account.id})
     return again, conversation.key
+
+
+def set_aside(tx: Transaction, message_id: int, account: Account, now: datetime) -> str:
+    """Let what failed rest, for it need not go out any more; return its conversation. Twice is as good as once."""
+    conversation = _conversation_of(tx, message_id, account)
+    outbox.set_aside(tx, message_id, now)
+    log.info(
+        "what failed was set aside", extra={"action": "set_aside", "message_id": message_id, "account": account.id}
+    )
+    return conversation.key
+
+
+def _conversation_of(tx: Transaction, message_id: int, account: Account) -> transcript.Conversation:
+    """Return where a message was said, to who may act there."""
+    conversation = transcript.conversation_of(tx, message_id)
+    if conversation is None:
+        raise UnknownMessage
+    _require_may_act(tx, conversation.key, account)
+    return conversation
 
 
 def block(tx: Transaction, key: str, account: Account, *, blocks: bool, now: datetime) -> None:
@@ -194,12 +213,23 @@ def block(tx: Transaction, key: str, account: Account, *, blocks: bool, now: dat
 
 
 def read_again(tx: Transaction, account: Account, delivery_id: int | None = None) -> int:
-    """Have a delivery, or all that failed, read once more by Rasa's process; return how many."""
+    """Have a delivery, or all that failed, read once more by the door; return how many."""
     account.require(Deed.LOOK_AFTER)
     asked = inbox.ask_to_read_again(tx, delivery_id)
     if not asked and delivery_id is not None:
         raise UnknownDelivery(f"({delivery_id})")
     return asked
+
+
+def set_updates_aside(tx: Transaction, account: Account, delivery_id: int | None = None) -> int:
+    """Let what failed in a delivery, or all that failed, rest: it need not be read; return how many deliveries."""
+    account.require(Deed.LOOK_AFTER)
+    rested = inbox.set_aside(tx, delivery_id)
+    if not rested and delivery_id is not None:
+        raise UnknownDelivery(f"({delivery_id})")
+    extra = {"action": "set_aside", "delivery": delivery_id or "all", "account": account.id}
+    log.info("what could not be read was set aside", extra=extra)
+    return rested
 
 
 def _require_may_act(tx: Transaction, key: str, account: Account) -> None:

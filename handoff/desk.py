@@ -102,6 +102,15 @@ def reply(key: str) -> AnyResponse:
     return _done(key, "replied")
 
 
+@blueprint.post("/messages/<int:message_id>/again")
+@guard.agents_only
+def again(message_id: int) -> AnyResponse:
+    """Queue what failed once more, whatever it was."""
+    with parts().ledger.writing() as tx:
+        _, key = assignments.send_again(tx, message_id, guard.who(), parts().now())
+    return _done(key, "replied")
+
+
 @blueprint.post("/conversations/<key>/note")
 @guard.agents_only
 def note(key: str) -> AnyResponse:

@@ -47,7 +47,7 @@ def _catch_up(tx: Transaction, box: Mailbox, since: int) -> None:
     missed = changes.after(tx, since, CATCH_UP_MAX + 1)
     if not missed:
         return
-    if len(missed) > CATCH_UP_MAX:
+    if len(missed) > CATCH_UP_MAX or changes.were_forgotten(tx, since):
         box.everything(changes.latest(tx))
         return
     keys = transcript.keys_of(tx, {change.conversation_id for change in missed})

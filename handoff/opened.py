@@ -5,11 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+import sqlalchemy as sa
+
 from bot import messages as says
 from bot.conversation import window_is_open
 from bot.ledger import files, transcript
 from bot.ledger.files import File
 from bot.ledger.handoffs import THE_PHONE
+from bot.ledger.outbox import SHUT
+from bot.ledger.tables import messages, reports
 from bot.ledger.transaction import Transaction
 from bot.ledger.transcript import Conversation, Episode, Said
 from bot.vocabulary import Author, Holder, Reason, Status
@@ -20,6 +24,8 @@ from handoff.viewing import Viewer, name_of, short
 
 SHOWN = 300  # messages of a conversation before somebody asks for the earlier ones
 TRIED = 3
+UNTOLD = "WhatsApp does not say why"
+ARRIVED = {Status.DELIVERED, Status.READ, Status.PLAYED}
 TOGETHER = timedelta(minutes=3)  # messages of one author this close are drawn as one group
 
 
@@ -84,12 +90,15 @@ class Bubble:
     place: str  # a link to a map
     quote: Quote | None
     first: bool  # of its group
-    may_retry: bool
+    may_retry: int | None  # the message's id, where what failed may be sent once more
     file: Attached | None = None
     marks: tuple[str, ...] = ()  # how it came about: forwarded, from an advertisement …
     edited: bool = False
+    sent_again: bool = False
     taken_back: str = ""  # by whom, in words
     reactions: tuple[str, ...] = ()
+    cards: tuple[says.Card, ...] = ()
+    failed_too: str = ""  # it arrived, and was reported as failed as well: why
 
 
 @dataclass(frozen=True)
@@ -108,6 +117,7 @@ class Opened:
     key: str
     name: str
     phone: str
+    about: tuple[str, ...]  # what else is to be known of the contact
     holder: Holder
     holder_words: str
     since: str
@@ -133,7 +143,10 @@ def read(tx: Transaction, viewer: Viewer, key: str, *, whole: bool = False) -> O
     said = said[-SHOWN:] if earlier else said
     mine = one.holder is Holder.AGENT and one.agent_id == viewer.account.id
     speaks = viewer.account.may(Deed.SPEAK)
-    is_open = window_is_open(one.window_ends, viewer.now)
+    beside = _beside(tx, one, said)
+    refused = _is_refused(said, beside)
+    blocked = one.contact.blocked
+    is_open = window_is_open(one.window_ends, viewer.now) and not refused and not blocked
     moves = transcript.episodes_of(tx, one.id)
     names = agents.names(tx, {move.taken_by for move in moves if move.taken_by is not None})
     lines = _move_lines(moves, names, viewer)
@@ -142,10 +155,11 @@ def read(tx: Transaction, viewer: Viewer, key: str, *, whole: bool = False) -> O
         key=one.key,
         name=name_of(one),
         phone=words.phone(one.contact.phone),
+        about=() if one.contact.marketing else (words.NO_MARKETING,),
         holder=one.holder,
         holder_words=words.holder(one.holder, one.agent_name, mine),
         since=_since(since, viewer) if one.holder is not Holder.BOT else "",
-        window=words.window(one.window_ends, viewer.now),
+        window=words.BLOCKED if blocked else words.window(one.window_ends, viewer.now, refused=refused),
         window_open=is_open,
         may_take=speaks and (one.holder is not Holder.AGENT or one.agent_id is None),  # from the phone anybody takes
         mine=mine,
@@ -156,7 +170,7 @@ def read(tx: Transaction, viewer: Viewer, key: str, *, whole: bool = False) -> O
         items=_items(
             one,
             said,
-            _beside(tx, said),
+            beside,
             viewer,
             notes=assignments.notes_of(tx, one.id),
             lines=lines,
@@ -177,6 +191,8 @@ def _since(at: datetime | None, viewer: Viewer) -> str:
 def _hint(one: Conversation, *, speaks: bool, mine: bool, is_open: bool) -> str:
     if not speaks:
         return "Your role reads along; agents reply."
+    if one.contact.blocked:
+        return f"{words.BLOCKED}. You can write notes."
     if mine and is_open:
         return ""
     if mine:
@@ -196,10 +212,12 @@ def _packet(one: Conversation, said: list[Said], viewer: Viewer) -> Packet:
     reason = words.REASONS[one.reason] if one.reason else ""
     asked = one.asked_at or viewer.now
     before = [message for message in said if message.at <= asked]
+    wish = words.wish(one.wish, one.slots)
+    learned = {name: value for name, value in one.slots.items() if name != "media_kind" or wish == one.wish}
     return Packet(
         reason=reason,
-        wish=one.wish,
-        slots=words.slots(one.slots),
+        wish=wish,
+        slots=words.slots(learned),
         tried=_tries(before)[-TRIED:],
         asked=f"{words.day(asked, viewer.now, viewer.tz)} {words.clock(asked, viewer.tz)}",
     )
@@ -210,8 +228,7 @@ def _tries(said: list[Said]) -> list[Try]:
     tries: list[Try] = []
     for message in said:
         if message.author is Author.CONTACT and message.intent:
-            text = message.text or f"[{words.kind(message.type)}]"
-            tries.append(Try(short(text), understood(message), ""))
+            tries.append(Try(_gist(message), understood(message), ""))
         elif message.author is Author.BOT and message.status is not Status.WITHDRAWN and tries and not tries[-1].answer:
             tries[-1] = Try(tries[-1].text, tries[-1].understood, short(message.text))
     return tries
@@ -232,12 +249,33 @@ class Beside:
     by_wamid: dict[str, Said]
     reactions: dict[str, tuple[str, ...]]
     files: dict[int, File]
+    shut_out: set[int]  # messages that failed because Meta had the window closed
+    failed_too: dict[int, str]  # messages Meta reported as failed, whatever else it reported, and why
 
 
-def _beside(tx: Transaction, said: list[Said]) -> Beside:
+def _beside(tx: Transaction, one: Conversation, said: list[Said]) -> Beside:
     by_wamid = {message.wamid: message for message in said if message.wamid}
     with_files = [message.id for message in said if isinstance(message.content, says.Media)]
-    return Beside(by_wamid, _reactions(said), files.of(tx, with_files))
+    shown = (messages.c.conversation_id == one.id) & (messages.c.id >= (said[0].id if said else 0))
+    shut = (messages.c.status == Status.FAILED) & (messages.c.error_code == SHUT)
+    failed = sa.select(reports.c.message_id, reports.c.error).join(messages, messages.c.id == reports.c.message_id)
+    return Beside(
+        by_wamid,
+        _reactions(said),
+        files.of(tx, with_files),
+        set(tx.execute(sa.select(messages.c.id).where(shown, shut)).scalars()),
+        {
+            row.message_id: row.error or UNTOLD
+            for row in tx.execute(failed.where(shown, reports.c.status == Status.FAILED.value))
+        },
+    )
+
+
+def _is_refused(said: list[Said], beside: Beside) -> bool:
+    """Say whether Meta has told us that the window is closed, and the contact has not written since."""
+    written = [message for message in said if not isinstance(message.content, says.Reaction)]
+    heard = max((message.id for message in written if message.author is Author.CONTACT), default=0)
+    return any(message_id > heard for message_id in beside.shut_out)
 
 
 def _reactions(said: list[Said]) -> dict[str, tuple[str, ...]]:
@@ -330,7 +368,7 @@ def _bubble(
         note=False,
         type=message.type,
         kind="" if gone else _kind(message),
-        text=content.emoji if isinstance(content, says.Reaction) else message.text,
+        text=_text(message),
         at=message.at.isoformat(),
         clock=words.clock(message.at, viewer.tz),
         status=message.status,
@@ -343,12 +381,15 @@ def _bubble(
         place=_map(content) if isinstance(content, says.Place) else "",
         quote=_quote(quoted, one) if quoted is not None else None,
         first=not same or before is None or message.at - before.at > TOGETHER,
-        may_retry=may_retry and message.author is Author.AGENT and message.status is Status.FAILED,
+        may_retry=message.id if may_retry and _may_be_sent_again(message) else None,
         file=_attached(message, beside.files.get(message.id)),
         marks=tuple(words.marks(message.origin)),
         edited=message.edited_at is not None and not gone,
+        sent_again=message.sent_again,
         taken_back=_taken_back(message) if gone else "",
         reactions=beside.reactions.get(message.wamid or "", ()),
+        cards=content.cards if isinstance(content, says.Cards) else (),
+        failed_too=beside.failed_too.get(message.id, "") if message.status in ARRIVED else "",
     )
 
 
@@ -358,11 +399,25 @@ def _who(message: Said, one: Conversation) -> str:
     return words.author(message.author, name_of(one) if message.author is Author.CONTACT else message.agent_name)
 
 
+def _text(message: Said) -> str:
+    match message.content:
+        case says.Reaction() as reaction:
+            return reaction.emoji
+        case says.Cards():
+            return ""  # they are drawn one by one
+        case _:
+            return words.own(message.type, message.text)
+
+
 def _kind(message: Said) -> str:
     """Name what it is, where it is more than words."""
     content = message.content
     if isinstance(content, (says.Text, says.Buttons, says.Menu)):
         return ""
+    if isinstance(content, says.Other):
+        return words.unread(content.kind, content.body)
+    if isinstance(content, says.Cards) and content.asked:
+        return words.OWN_CARD
     return words.kind("voice" if isinstance(content, says.Media) and content.voice else message.type)
 
 
@@ -404,14 +459,23 @@ def _note(note: Note, viewer: Viewer) -> Bubble:
         place="",
         quote=None,
         first=True,
-        may_retry=False,
+        may_retry=None,
     )
 
 
+def _may_be_sent_again(message: Said) -> bool:
+    return message.author is Author.AGENT and message.status is Status.FAILED and not message.sent_again
+
+
 def _quote(message: Said, one: Conversation) -> Quote:
+    return Quote(_who(message, one), _gist(message))
+
+
+def _gist(message: Said) -> str:
+    """Say a message in one line."""
     if message.deleted_at is not None:
-        return Quote(_who(message, one), _taken_back(message))
-    return Quote(_who(message, one), short(message.text or f"[{_kind(message)}]"))
+        return _taken_back(message)
+    return short(words.own(message.type, message.text) or f"[{_kind(message)}]")
 
 
 def _map(place: says.Place) -> str:

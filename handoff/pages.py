@@ -133,7 +133,7 @@ def _row(one: Conversation, viewer: Viewer) -> Row:
     return Row(
         key=one.key,
         name=name_of(one),
-        last=(one.holder is Holder.QUEUE and one.wish) or last_words(one, viewer.account),
+        last=(one.holder is Holder.QUEUE and words.wish(one.wish, one.slots)) or last_words(one, viewer.account),
         when=words.when(one.last_message_at, viewer.now, viewer.tz),
         why=words.holder(one.holder, one.agent_name, mine) if one.holder is Holder.AGENT and not mine else reason,
         waiting=words.span(waits) if waits is not None else "",
@@ -154,7 +154,7 @@ def last_words(one: Conversation, account: Account | None = None) -> str:
     """Return the last message in one line, with who said it where that was not the contact."""
     if one.last_author is None:
         return ""
-    said = one.last_text or f"[{words.kind(one.last_type)}]"
+    said = words.gist(one.last_type, one.last_text)
     if account is None or one.last_author is Author.CONTACT:
         return said
     mine = one.last_author is Author.AGENT and one.agent_id == account.id

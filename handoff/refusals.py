@@ -13,6 +13,7 @@ from bot.errors import (
     BotError,
     NotAllowed,
     NotYours,
+    Overtaken,
     TooLong,
     UnknownConversation,
     WindowClosed,
@@ -32,6 +33,7 @@ class BadBody(BotError):
 STATUS_OF: dict[type[BotError], tuple[int, str]] = {
     AlreadyTaken: (409, "already_taken"),
     NotAllowed: (409, "not_allowed"),
+    Overtaken: (409, "overtaken"),
     WindowClosed: (409, "window_closed"),
     NotYours: (403, "not_yours"),
     RoleForbids: (403, "role_forbids"),

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime, timezone
 from typing import Any
 
 from bot.ledger.files import File
 from bot.ledger.inbox import Line, Tally
 from bot.ledger.transcript import Conversation, Said
-from bot.messages import GAP, Media, MessageTemplate
+from bot.messages import GAP, Media, MessageTemplate, Place, Reaction
 from bot.vocabulary import Author, Holder
 from handoff import pages
 from handoff.assignments import Note
@@ -39,8 +40,11 @@ def conversation(one: Conversation) -> dict[str, Any]:
     }
 
 
-def message(message: Said, file: File | None = None) -> dict[str, Any]:
-    """Return a message as the API shows it, with what became of the file it carries."""
+def message(message: Said, by_wamid: Mapping[str, Said], file: File | None = None) -> dict[str, Any]:
+    """Return a message as the API shows it, with what became of the file it carries.
+
+    `by_wamid` are the messages of its conversation, for what it quotes or reacts to.
+    """
     shown: dict[str, Any] = {
         "id": str(message.id),
         "author": message.author.value,
@@ -60,6 +64,34 @@ def message(message: Said, file: File | None = None) -> dict[str, Any]:
     if file is not None:
         name = message.content.filename if isinstance(message.content, Media) else ""
         shown["file"] = {"state": file.state.value, "mime_type": file.mime_type, "size": file.size, "name": name}
+    return shown | _beside(message, by_wamid)
+
+
+def _beside(message: Said, by_wamid: Mapping[str, Said]) -> dict[str, Any]:
+    """Return what there is to a message beside its words: only what is there."""
+    shown: dict[str, Any] = {}
+    if message.reply_to:
+        quoted = by_wamid.get(message.reply_to)
+        shown["quotes"] = {
+            "id": str(quoted.id) if quoted else None,  # None where we never heard of it
+            "wamid": message.reply_to,
+            "author": quoted.author.value if quoted else None,
+            "text": quoted.text if quoted else None,
+        }
+    if isinstance(message.content, Reaction):
+        under = by_wamid.get(message.content.wamid)
+        to = str(under.id) if under else None
+        shown["reaction"] = {"emoji": message.content.emoji, "to": to, "wamid": message.content.wamid}
+    if isinstance(message.content, Place):
+        place = message.content
+        shown["place"] = {
+            "latitude": place.latitude,
+            "longitude": place.longitude,
+            "name": place.name,
+            "address": place.address,
+        }
+    if message.origin:
+        shown["origin"] = message.origin
     return shown
 
 
@@ -122,6 +154,7 @@ def line(line: Line) -> dict[str, Any]:
         "state": line.state.value,
         "remark": line.remark,
         "again": line.again,
+        "tried_at": moment(line.tried_at),
     }
 
 

@@ -22,8 +22,11 @@ class Viewer:
 
 
 def name_of(one: Conversation) -> str:
-    """Return what to call a contact."""
-    return one.contact.name or words.phone(one.contact.phone)
+    """Return what to call a contact: by name, else by number, else by the username of who hides it."""
+    contact = one.contact
+    if not contact.name and not contact.phone and contact.username:
+        return f"@{contact.username.removeprefix('@')}"
+    return contact.name or words.phone(contact.phone)
 
 
 def short(text: str) -> str:

@@ -48,6 +48,7 @@ UPDATES: dict[UpdateState, str] = {
     UpdateState.REPEATED: "Repeated",
     UpdateState.KEPT: "Kept",
     UpdateState.FAILED: "Failed",
+    UpdateState.SET_ASIDE: "Set aside",
 }
 
 UPDATE_MEANINGS: dict[UpdateState, str] = {
@@ -55,14 +56,16 @@ UPDATE_MEANINGS: dict[UpdateState, str] = {
     UpdateState.REPEATED: "Meta told us again what we had",
     UpdateState.KEPT: "nothing to do, but written down",
     UpdateState.FAILED: "could not be read or written down; it is kept",
+    UpdateState.SET_ASIDE: "failed, and somebody decided that it need not be read",
 }
 
 FROM_PHONE = "Somebody answers from the phone"
 
-KINDS = {
+KINDS = {  # of messages, by our word or Meta's; what is in none of these three WhatsApp does not pass on
     "text": "Text",
     "buttons": "Buttons",
     "menu": "List",
+    "link": "Link",
     "image": "Photo",
     "video": "Video",
     "audio": "Audio",
@@ -71,11 +74,63 @@ KINDS = {
     "sticker": "Sticker",
     "location": "Place",
     "tap": "Tapped",
+    "button": "Tapped",
+    "interactive": "Tapped",
     "reaction": "Reaction",
     "contacts": "Contact card",
     "order": "Order from the catalogue",
     "template": "Template",
+    "ask_place": "Asks where they are",
+    "ask_number": "Asks for their number",
+    "flow": "Form to fill in",
+    "answers": "Filled in a form",
+    "nfm_reply": "Filled in a form",
+    "request_welcome": "Opened the chat",
+    "call_permission_reply": "Answered whether we may call",
+    "media_too_large": "A file WhatsApp could not bring; ask for it again",
+    "deleted": "A deleted message",
 }
+
+READABLE = {  # these say more than their kind, unless something is wrong with them
+    "image", "video", "audio", "document", "sticker", "location", "contacts", "order", "reaction", "button",
+    "interactive",
+}  # fmt: skip
+
+DOINGS = {  # in `unsupported`: what somebody did to an older message, and the like
+    "edit": "Edited a message; WhatsApp does not say which",
+    "revoke": "Deleted a message; WhatsApp does not say which",
+    "reaction": "Reacted to a message; WhatsApp does not say which",
+    "pin": "Pinned a message; WhatsApp does not say which",
+    "unpin": "Unpinned a message; WhatsApp does not say which",
+    "keep_in_chat": "Kept a message in the chat; WhatsApp does not say which",
+    "poll_update": "Voted in a poll; WhatsApp does not say how",
+    "event_response": "Answered an invitation; WhatsApp does not say how",
+    "hsm": "An automatic message of another business; WhatsApp does not say what",
+}
+
+NOT_PASSED_ON = "Something WhatsApp does not pass on to us"
+THINGS = {  # what is not passed on, where its own name is not plain
+    "poll_creation": "a poll",
+    "event": "an event",
+    "event_creation": "an event",
+    "ephemeral": "a message that disappears",
+    "view_once": "something to be seen once",
+    "group_invite": "an invitation to a group",
+    "gif": "a GIF",
+    "video_note": "a video note",
+    "link_preview": "a link",
+    "product": "a product",
+    "list": "a list",
+    "order": "an order",
+    "button": "a button",
+    "interactive": "buttons or a list",
+    "image": "a photo",
+    "location": "a place",
+    "media_placeholder": "a photo, film or sound",
+}
+NAMELESS = {"", "unsupported", "unknown", "errors"}  # types that say nothing of what it was
+CODES = {"unsupported", "call_permission_reply"}  # the text of these is a word of Meta's, nobody's own
+MAY_CALL = {"accept": "Allows us to call", "reject": "Does not allow us to call"}
 
 SHOWN = {  # the types of files browsers are given as what they are; anything else is only ever saved
     "image/jpeg", "image/png", "image/webp", "image/gif",
@@ -124,9 +179,43 @@ def plainly(sentence: str) -> str:
     return re.sub(r"\. \((.+)\)$", r": \1.", sentence)
 
 
-def kind(type_: str) -> str:
-    """Name a message's type."""
-    return KINDS.get(type_, type_.replace("_", " ").capitalize())
+def kind(type_: str, text: str = "") -> str:
+    """Name a message's type; of what WhatsApp does not pass on, `text` is Meta's word for what it was."""
+    if type_ == "unsupported" and text in DOINGS:
+        return DOINGS[text]
+    if type_ == "call_permission_reply" and text in MAY_CALL:
+        return MAY_CALL[text]
+    if type_ in KINDS:
+        return KINDS[type_]
+    thing = text if type_ == "unsupported" else type_
+    if thing in NAMELESS:
+        return NOT_PASSED_ON
+    return f"{NOT_PASSED_ON} ({THINGS.get(thing, thing.replace('_', ' '))})"
+
+
+def unread(type_: str, text: str) -> str:
+    """Name what reached us and could not be read as what it is: blanks, a photo without its file, a type unheard of."""
+    if type_ == "text" and not text:
+        return "An empty message"
+    return f"{kind(type_)}, but it came unreadable" if type_ in READABLE and not text else kind(type_, text)
+
+
+def own(type_: str, text: str) -> str:
+    """Return what somebody wrote themselves of a message; no word of Meta's."""
+    return "" if type_ in CODES else text
+
+
+def gist(type_: str, text: str) -> str:
+    """Say a message in one line: its own words, or what it is."""
+    if type_ == "text" and not text.strip():
+        return "[An empty or deleted message]"
+    return own(type_, text) or f"[{kind(type_, text)}]"
+
+
+def wish(text: str, filled: dict[str, Any]) -> str:
+    """Return what the contact wants; for something without words the bot only kept its type, in brackets."""
+    type_ = str(filled.get("media_kind") or "")
+    return f"[{kind(type_)}]" if type_ and text == f"({type_})" else text
 
 
 def size(number: int) -> str:
@@ -212,7 +301,7 @@ def phone(digits: str | None) -> str:
 def slots(filled: dict[str, Any]) -> list[tuple[str, str]]:
     """Return what the bot learned, fit to read; nothing that is empty or Rasa's own."""
     return [
-        (name.replace("_", " ").capitalize(), _value(value))
+        (name.replace("_", " ").capitalize(), kind(str(value)) if name == "media_kind" else _value(value))
         for name, value in filled.items()
         if value not in (None, "", [], False) and name not in NOT_FOR_EYES
     ]
@@ -238,8 +327,15 @@ def span(passed: timedelta) -> str:
     return f"{days} day{'s' * (days > 1)}"
 
 
-def window(ends: datetime | None, now: datetime) -> str:
-    """Say how long free text may still be sent."""
+NO_MARKETING = "Does not want marketing messages"
+OWN_CARD = "Shared their own number"
+BLOCKED = "Blocked: WhatsApp delivers nothing either way"
+
+
+def window(ends: datetime | None, now: datetime, *, refused: bool) -> str:
+    """Say how long free text may still be sent; `refused` says that Meta has it closed, whatever we reckon."""
+    if refused:
+        return "Window closed, says WhatsApp"
     if not window_is_open(ends, now) or ends is None:
         return "Window closed: WhatsApp allows replies for 24 h after the contact's last message"
     left = span(ends - now)

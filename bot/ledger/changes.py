@@ -46,3 +46,22 @@ def after(tx: Transaction, cursor: int, limit: int = 1000) -> list[Noted]:
     """Return the changes behind the cursor, oldest first."""
     rows = tx.execute(sa.select(changes).where(changes.c.id > cursor).order_by(changes.c.id).limit(limit))
     return [Noted(row.id, row.conversation_id, row.kind) for row in rows]
+
+
+def were_forgotten(tx: Transaction, cursor: int) -> bool:
+    """Say whether some of the changes behind the cursor may have been pruned since."""
+    oldest = tx.execute(sa.select(sa.func.min(changes.c.id))).scalar()
+    return oldest is not None and oldest > cursor + 1
+
+
+def prune(tx: Transaction, before: datetime, limit: int = 500) -> int:
+    """Forget changes older than that, the oldest first; return how many. Never the newest: it is the feed's cursor.
+
+    Only the oldest are looked at, by their numbers, so that nobody waits for it.
+    """
+    oldest = sa.select(changes.c.id, changes.c.at).order_by(changes.c.id).limit(limit)
+    newest = latest(tx)
+    ids = [row.id for row in tx.execute(oldest) if row.at < before and row.id < newest]
+    if ids:
+        tx.execute(sa.delete(changes).where(changes.c.id.in_(ids)))
+    return len(ids)

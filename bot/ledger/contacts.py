@@ -9,15 +9,18 @@ from __future__ import annotations
 
 import logging
 import secrets
+from collections.abc import Collection, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
 
 from bot.ledger import changes, outbox
-from bot.ledger.tables import UNSENT, contacts, conversations, errands, handoffs, identities, messages, turns
+from bot.ledger import handoffs as holding
+from bot.ledger.tables import contacts, conversations, errands, handoffs, identities, messages, turns
 from bot.ledger.transaction import Transaction
-from bot.ledger.upsert import insert_new
+from bot.ledger.upsert import insert_new, take_ids
 from bot.updates import ContactRef, Renumbered
 from bot.vocabulary import Author, Change, Holder, TurnState
 
@@ -35,22 +38,25 @@ KNOWN_AS = (
     .join(identities, identities.c.contact_id == contacts.c.id)
     .where(identities.c.value.in_(sa.bindparam("values", expanding=True)))
 )
-CONVERSATION = (
+BEGIN = sa.insert(conversations)
+CONVERSATIONS = (
     sa.select(conversations)
-    .where(
-        conversations.c.phone_number_id == sa.bindparam("phone_number_id"),
-        conversations.c.contact_id == sa.bindparam("contact_id"),
-    )
+    .where(conversations.c.contact_id.in_(sa.bindparam("contact_ids", expanding=True)))
+    .order_by(conversations.c.id)
     .with_for_update(key_share=True)
 )
 
 
-def find_or_make(tx: Transaction, ref: ContactRef, now: datetime) -> int:
-    """Return the contact's id, learning whatever the delivery tells that we did not know."""
+def find_or_make(tx: Transaction, ref: ContactRef, now: datetime, since: datetime | None = None) -> int:
+    """Return the contact's id, learning whatever the delivery tells that we did not know.
+
+    `since` is the moment for which it tells it; Meta may bring it later.
+    """
+    since = since or now
     by_bsuid, by_phone = _known(tx, ref.bsuid, ref.phone)
     row = by_bsuid or by_phone
     if row is None:
-        return _make(tx, ref, now)
+        return _make_all(tx, [ref], [since], now)[0]
     if by_bsuid is not None and by_phone is not None and by_bsuid.id != by_phone.id and by_phone.bsuid is None:
         # We knew them once by their number and once by their id; only now both came together.
         row = _merge(tx, by_bsuid, by_phone, now)
@@ -59,24 +65,65 @@ def find_or_make(tx: Transaction, ref: ContactRef, now: datetime) -> int:
         mine = contacts.c.id == by_phone.id
         tx.execute(sa.update(contacts).where(mine, contacts.c.phone == ref.phone).values(phone=None))
         tx.execute(sa.delete(identities).where(identities.c.value == ref.phone))
-        return _make(tx, ref, now)
-    _learn(tx, row, ref, now)
+        return _make_all(tx, [ref], [since], now)[0]
+    _learn(tx, row, ref, since)
     return int(row.id)
 
 
-def _make(tx: Transaction, ref: ContactRef, now: datetime) -> int:
-    """Write down a contact neither of whose ids anybody has."""
-    columns = {
-        "phone": ref.phone,
-        "bsuid": ref.bsuid,
-        "name": ref.name[:NAME_MAX],
-        "username": ref.username[:USERNAME_MAX],
-        "created_at": now,
-    }
-    contact_id = int(tx.execute(MAKE, columns).inserted_primary_key[0])
-    known_as = [{"value": value, "contact_id": contact_id, "since": now} for value in (ref.bsuid, ref.phone) if value]
+def find_or_make_all(
+    tx: Transaction, refs: Sequence[ContactRef], since: Sequence[datetime], now: datetime
+) -> list[int] | None:
+    """Do the same for many in a few statements, as long as each is known just as they come, or wholly new.
+
+    None if there is anything more to one of them: then nothing was done, and they are to be taken one by one.
+    """
+    ids = sorted({one for ref in refs for one in (ref.bsuid, ref.phone) if one})
+    rows = {row.value: row for row in tx.execute(KNOWN_AS, {"values": ids})}
+    new: dict[ContactRef, datetime] = {}
+    claims: dict[str, ContactRef] = {}  # which of the new ones has this id
+    for ref, moment in zip(refs, since, strict=True):
+        mine = [one for one in (ref.bsuid, ref.phone) if one]
+        found = {rows[one].id: rows[one] for one in mine if one in rows}
+        if len(found) > 1 or (found and _news(next(iter(found.values())), ref)):
+            return None
+        if not found:
+            claimed = [claims[one] for one in mine if one in claims]
+            if any(one != ref for one in claimed):
+                return None
+            if not claimed:
+                new[ref] = moment
+                claims |= dict.fromkeys(mine, ref)
+    made = dict(zip(new, _make_all(tx, list(new), list(new.values()), now), strict=True))
+    known = {one: int(row.id) for one, row in rows.items()}
+    known |= {one: made[ref] for one, ref in claims.items()}
+    return [known[ref.bsuid or ref.phone or ""] for ref in refs]
+
+
+def _make_all(tx: Transaction, refs: Sequence[ContactRef], since: Sequence[datetime], now: datetime) -> list[int]:
+    """Write down contacts none of whose ids anybody has."""
+    if not refs:
+        return []
+    ids = take_ids(tx, contacts, len(refs))
+    rows = [
+        {
+            "id": contact_id,
+            "phone": ref.phone,
+            "bsuid": ref.bsuid,
+            "name": ref.name[:NAME_MAX],
+            "username": ref.username[:USERNAME_MAX],
+            "created_at": now,
+        }
+        for contact_id, ref in zip(ids, refs, strict=True)
+    ]
+    tx.execute(MAKE, rows)
+    known_as = [
+        {"value": value, "contact_id": contact_id, "since": moment}
+        for contact_id, ref, moment in zip(ids, refs, since, strict=True)
+        for value in (ref.bsuid, ref.phone)
+        if value
+    ]
     tx.execute(IDENTIFY, known_as)
-    return contact_id
+    return ids
 
 
 def find(tx: Transaction, ref: ContactRef) -> int | None:
@@ -89,23 +136,45 @@ def find(tx: Transaction, ref: ContactRef) -> int | None:
 def renumber(tx: Transaction, update: Renumbered, now: datetime) -> int | None:
     """Carry a contact over to the number or id they have now; None if we never met them.
 
-    What they proved about themselves does not come along: the next turn starts clean.
+    What they proved about themselves does not come along: the next turn starts clean. News may come late, or again:
+    a number that has had a new owner since names that owner and not the one who changed it.
     """
+    at = update.at or now
+    was = replace(update.old, phone=None) if _known_later(tx, update.old.phone, at) else update.old
     new = _one_person(tx, update.new, now)
-    old = _one_person(tx, update.old, now)
+    old = _one_person(tx, was, now)
     if new is not None:
         new = _one_person(tx, update.new, now)  # as it is now: making one person of two may have moved it
     row = old if old is not None else new
     if row is None:
         return None
     if old is not None and new is not None and old.id != new.id:  # they wrote before the news of the change came
-        row = _merge(tx, old, new, now)
-    _learn(tx, row, update.new, now)
-    if update.new.phone is None and update.old.phone is not None and update.new.bsuid:
+        row = _merge(tx, old, new, now) if _may_be_one(tx, old, new, update) else new
+    told = replace(
+        update.new,
+        phone=None if _known_later(tx, row.phone, at) else update.new.phone,
+        bsuid=None if _known_later(tx, row.bsuid, at) else update.new.bsuid,
+    )
+    _learn(tx, row, told, at)
+    if update.new.phone is None and update.old.phone is not None and told.bsuid:
         # Their number is hidden now, and the one we had is no longer theirs.
         tx.execute(sa.update(contacts).where(contacts.c.id == row.id).values(phone=None))
     start_clean(tx, row.id, now)
     return int(row.id)
+
+
+def _known_later(tx: Transaction, value: str | None, at: datetime) -> bool:
+    """Say whether we know of whose this id is by something said later than that."""
+    since = tx.execute(sa.select(identities.c.since).where(identities.c.value == value)).scalar() if value else None
+    return since is not None and since > at
+
+
+def _may_be_one(tx: Transaction, old: Any, new: Any, update: Renumbered) -> bool:
+    """Say whether the news may make one of these two: of different ids only if it names both, or they are strangers."""
+    if not old.bsuid or not new.bsuid or old.bsuid == new.bsuid:
+        return True
+    named = tx.execute(KNOWN_AS, {"values": [one for one in (update.old.bsuid, update.new.bsuid) if one]})
+    return {old.id, new.id} <= {row.id for row in named}
 
 
 def _one_person(tx: Transaction, ref: ContactRef, now: datetime) -> Any:
@@ -113,6 +182,8 @@ def _one_person(tx: Transaction, ref: ContactRef, now: datetime) -> Any:
     by_bsuid, by_phone = _known(tx, ref.bsuid, ref.phone)
     if by_bsuid is not None and by_phone is not None and by_bsuid.id != by_phone.id and by_phone.bsuid is None:
         return _merge(tx, by_bsuid, by_phone, now)
+    if by_bsuid is None and ref.bsuid and by_phone is not None and by_phone.bsuid:
+        return None  # another one had that number
     return by_bsuid or by_phone
 
 
@@ -124,10 +195,15 @@ def start_clean(tx: Transaction, contact_id: int, now: datetime) -> None:
         changes.note(tx, conversation_id, Change.MOVE, now)
 
 
-def prefer(tx: Transaction, contact_id: int, *, marketing: bool, now: datetime) -> None:
-    """Keep that a contact stopped marketing messages, or wants them again."""
-    stopped = None if marketing else now
-    tx.execute(sa.update(contacts).where(contacts.c.id == contact_id).values(marketing_stopped_at=stopped))
+def prefer(tx: Transaction, contact_id: int, *, marketing: bool, at: datetime) -> bool:
+    """Keep that a contact stopped marketing messages, or wants them again; False if they stopped them later than that.
+
+    Meta may bring it late, or again.
+    """
+    stopped_at = contacts.c.marketing_stopped_at
+    mine = (contacts.c.id == contact_id) & (stopped_at.is_(None) | (stopped_at <= at))
+    stops = sa.update(contacts).where(mine).values(marketing_stopped_at=None if marketing else at)
+    return bool(tx.execute(stops).rowcount)
 
 
 def mark_blocked(tx: Transaction, contact_id: int, blocked_at: datetime | None) -> None:
@@ -137,23 +213,38 @@ def mark_blocked(tx: Transaction, contact_id: int, blocked_at: datetime | None) 
 
 def conversation_with(tx: Transaction, phone_number_id: str, contact_id: int, now: datetime) -> Any:
     """Find the conversation of one of our numbers and one contact, or begin it; its row, locked."""
-    which = {"phone_number_id": phone_number_id, "contact_id": contact_id}
-    row = tx.execute(CONVERSATION, which).first()
-    if row is None:
-        insert_new(
-            tx,
-            conversations,
-            key=secrets.token_hex(12),
-            phone_number_id=phone_number_id,
-            contact_id=contact_id,
-            holder=Holder.BOT,
-            epoch=1,
-            muted_at=0,
-            last_message_at=now,
-            created_at=now,
-        )
-        row = tx.execute(CONVERSATION, which).one()
-    return row
+    return conversations_with(tx, [(phone_number_id, contact_id)], now)[phone_number_id, contact_id]
+
+
+def conversations_with(
+    tx: Transaction, pairs: Collection[tuple[str, int]], now: datetime
+) -> dict[tuple[str, int], Any]:
+    """Find the conversations of our numbers and these contacts, or begin them; their rows, locked in their order."""
+    wanted = sorted(set(pairs))
+    found = _conversations_of(tx, wanted)
+    missing = [pair for pair in wanted if pair not in found]
+    if missing:
+        rows = [
+            {
+                "key": secrets.token_hex(12),
+                "phone_number_id": phone_number_id,
+                "contact_id": contact_id,
+                "holder": Holder.BOT,
+                "epoch": 1,
+                "muted_at": 0,
+                "last_message_at": now,
+                "created_at": now,
+            }
+            for phone_number_id, contact_id in missing
+        ]
+        tx.execute(BEGIN, rows)
+        found |= _conversations_of(tx, missing)
+    return found
+
+
+def _conversations_of(tx: Transaction, pairs: Collection[tuple[str, int]]) -> dict[tuple[str, int], Any]:
+    rows = tx.execute(CONVERSATIONS, {"contact_ids": sorted({contact_id for _, contact_id in pairs})})
+    return {(row.phone_number_id, row.contact_id): row for row in rows}
 
 
 def _known(tx: Transaction, bsuid: str | None, phone: str | None) -> tuple[Any, Any]:
@@ -166,22 +257,30 @@ def _contact(tx: Transaction, contact_id: int) -> Any:
     return tx.execute(sa.select(contacts).where(contacts.c.id == contact_id)).one()
 
 
-def _learn(tx: Transaction, row: Any, ref: ContactRef, now: datetime) -> None:
+def _learn(tx: Transaction, row: Any, ref: ContactRef, since: datetime) -> None:
     """Keep today's name and ids; an id that was another contact's is theirs no longer."""
-    news: dict[str, Any] = {}
-    for column, value in (("name", ref.name[:NAME_MAX]), ("username", ref.username[:USERNAME_MAX])):
-        if value and getattr(row, column) != value:
-            news[column] = value
-    for column, known_as in (("phone", ref.phone), ("bsuid", ref.bsuid)):
-        if known_as and getattr(row, column) != known_as:
+    news = _news(row, ref)
+    for column in ("phone", "bsuid"):
+        known_as = news.get(column)
+        if known_as is not None:
             theirs = (contacts.c[column] == known_as) & (contacts.c.id != row.id)
             tx.execute(sa.update(contacts).where(theirs).values({column: None}))
-            if insert_new(tx, identities, value=known_as, contact_id=row.id, since=now) is None:
+            if insert_new(tx, identities, value=known_as, contact_id=row.id, since=since) is None:
                 mine = identities.c.value == known_as
-                tx.execute(sa.update(identities).where(mine).values(contact_id=row.id, since=now))
-            news[column] = known_as
+                tx.execute(sa.update(identities).where(mine).values(contact_id=row.id, since=since))
     if news:
         tx.execute(sa.update(contacts).where(contacts.c.id == row.id).values(news))
+
+
+def _news(row: Any, ref: ContactRef) -> dict[str, str]:
+    """Return what a delivery tells of a contact that we did not know."""
+    told = {
+        "name": ref.name[:NAME_MAX],
+        "username": ref.username[:USERNAME_MAX],
+        "phone": ref.phone,
+        "bsuid": ref.bsuid,
+    }
+    return {column: value for column, value in told.items() if value and getattr(row, column) != value}
 
 
 def _merge(tx: Transaction, one: Any, another: Any, now: datetime) -> Any:
@@ -225,8 +324,13 @@ def _merge_conversations(tx: Transaction, kept_id: int, other_id: int, now: date
     fewer = other_id if nearer is kept else kept_id  # of two open handoffs the nearer one's stays
     if nearer.holder is not Holder.BOT:
         tx.execute(sa.update(handoffs).where(handoffs.c.conversation_id == fewer, open_).values(closed_at=now))
-    unsent = sa.select(messages.c.id).where(messages.c.conversation_id == other_id, UNSENT)
-    moved = tx.execute(unsent).scalars().all()
+    ours = sa.select(messages.c.id).where(messages.c.conversation_id == other_id, messages.c.said_under.is_not(None))
+    moved = tx.execute(ours).scalars().all()
+    for row in (kept, other):
+        if holding.is_the_phones(nearer):
+            holding.leave_to_the_phone(tx, row, nearer.phone_until)
+        elif nearer.holder is Holder.AGENT:
+            holding.take_from_the_phone(tx, row.id)
     # Keys count within a conversation: two agents, or one, may have used the same one in both.
     tx.execute(sa.update(messages).where(messages.c.conversation_id == other_id).values(client_key=None))
     for table in (messages, turns, handoffs):

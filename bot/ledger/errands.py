@@ -125,15 +125,20 @@ def claim(tx: Transaction, now: datetime, limit: int = 8) -> list[Asked]:
 
 def done(tx: Transaction, asked: Asked, now: datetime) -> None:
     """Forget an errand that is done, and keep what it brought about. The templates are read again and again."""
-    if asked.kind in {Errand.BLOCK, Errand.UNBLOCK} and asked.contact_id is not None:
-        contacts.mark_blocked(tx, asked.contact_id, now if asked.kind is Errand.BLOCK else None)
-        _note(tx, asked.contact_id, now)
     same = (errands.c.id == asked.id) & (errands.c.asked_at == asked.asked_at)  # not one asked for anew meanwhile
     if asked.kind is Errand.TEMPLATES:
         again = {"not_before": now + TEMPLATES_EVERY, "attempts": 0, "error": ""}
         tx.execute(sa.update(errands).where(same).values(again))
-    else:
-        tx.execute(sa.delete(errands).where(same))
+        return
+    # In the order in which contacts are merged: conversations, errands, contacts. Then neither waits for the other.
+    blocks = asked.kind in {Errand.BLOCK, Errand.UNBLOCK}
+    if blocks and asked.contact_id is not None:
+        _note(tx, asked.contact_id, now)
+    mine = sa.select(errands.c.contact_id).where(errands.c.id == asked.id).with_for_update()
+    contact_id = tx.execute(mine).scalar() or asked.contact_id  # who it is about by now
+    tx.execute(sa.delete(errands).where(same))
+    if blocks and contact_id is not None:
+        contacts.mark_blocked(tx, contact_id, now if asked.kind is Errand.BLOCK else None)
 
 
 def failed(tx: Transaction, asked: Asked, why: str, now: datetime, *, for_good: bool) -> bool:

@@ -7,7 +7,7 @@ the bot composed under an earlier epoch goes out after it.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import sqlalchemy as sa
@@ -15,10 +15,10 @@ import sqlalchemy as sa
 from bot.conversation import NOT_INVITED, after
 from bot.errors import AlreadyTaken, NotAllowed, NotYours, UnknownConversation
 from bot.ledger import changes, outbox
-from bot.ledger.tables import WAITING, conversations, handoffs, messages, turns
+from bot.ledger.tables import UNSENT, WAITING, conversations, handoffs, messages, turns
 from bot.ledger.transaction import Transaction
 from bot.messages import Outbound, can_be_kept
-from bot.vocabulary import Author, Change, Holder, Move, Reason
+from bot.vocabulary import Author, Change, Holder, Move, Reason, Status, TurnState
 
 THE_PHONE = "the phone"  # who holds what somebody at the business answers from the WhatsApp Business app
 
@@ -84,21 +84,65 @@ def take(tx: Transaction, key: str, *, agent_id: int, agent_name: str, now: date
     return True
 
 
-def take_by_phone(tx: Transaction, row: Any, *, until: datetime, now: datetime) -> None:
+def is_the_phones(row: Any) -> bool:
+    """Say whether this conversation is answered from the WhatsApp Business app."""
+    return row.holder is Holder.AGENT and row.agent_id is None
+
+
+def take_by_phone(tx: Transaction, row: Any, *, said_at: datetime, quiet: timedelta, now: datetime) -> None:
     """Somebody answered from the WhatsApp Business app: that is a take, for as long as they are at it.
 
-    An agent at the desk who has the conversation keeps it. `row` is the conversation's, locked.
+    `row` is the conversation's, locked; `said_at` is when they said it, for Meta may bring it much later. When their
+    quiet time is over by now nothing moves. Who asked for a person since, or wrote on while they waited for one, keeps
+    their place in the queue; and an agent at the desk who has the conversation keeps it.
     """
-    if row.holder is not Holder.AGENT:
-        _take(tx, row, agent_id=None, agent_name=THE_PHONE, reason=Reason.PHONE, now=now)
-    elif row.agent_id is not None:
+    until = said_at + quiet
+    if until <= now or (row.holder is Holder.AGENT and row.agent_id is not None):
         return
+    if row.holder is Holder.QUEUE and _went_on(tx, row.id, said_at):
+        return
+    if row.holder is not Holder.AGENT:
+        leave_to_the_phone(tx, row, until)
+        _take(tx, row, agent_id=None, agent_name=THE_PHONE, reason=Reason.PHONE, now=now)
     later = until if row.phone_until is None else max(until, row.phone_until)
     tx.execute(sa.update(conversations).where(conversations.c.id == row.id).values(phone_until=later))
 
 
+def _went_on(tx: Transaction, conversation_id: int, since: datetime) -> bool:
+    """Say whether somebody who waits for a person asked for one later than that, or wrote anything later."""
+    asked = sa.select(handoffs.c.id).where(_open(conversation_id), handoffs.c.asked_at > since)
+    theirs = (messages.c.conversation_id == conversation_id) & (messages.c.author == Author.CONTACT)
+    wrote = sa.select(messages.c.id).where(theirs, messages.c.at > since).limit(1)
+    return tx.execute(asked).first() is not None or tx.execute(wrote).first() is not None
+
+
+def leave_to_the_phone(tx: Transaction, row: Any, until: datetime) -> None:
+    """Mark what the bot has not answered yet: what of it was written after the phone's last word is the bot's again
+    then (see give_back_from_phone). `row` is the conversation's as it was before what the bot began was overtaken.
+    """
+    bots = sa.select(turns.c.id).where(
+        turns.c.conversation_id == row.id, turns.c.state == TurnState.RUNNING, turns.c.epoch >= row.muted_at
+    )
+    unsent = sa.select(messages.c.turn_id).where(
+        messages.c.conversation_id == row.id, UNSENT, messages.c.turn_id.is_not(None), messages.c.epoch >= row.muted_at
+    )
+    waits = WAITING & messages.c.turn_id.is_(None)
+    begun = messages.c.turn_id.in_(bots) | messages.c.turn_id.in_(unsent)
+    theirs = (messages.c.conversation_id == row.id) & (messages.c.author == Author.CONTACT)
+    tx.execute(sa.update(messages).where(theirs, waits | begun).values(not_before=until))
+
+
+def take_from_the_phone(tx: Transaction, conversation_id: int) -> None:
+    """What was left to the phone is an agent's at the desk now, for good."""
+    tx.execute(sa.update(messages).where(_left_to_the_phone(conversation_id)).values(not_before=None))
+
+
 def give_back_from_phone(tx: Transaction, now: datetime) -> int:
-    """Give back to the bot what was answered from the phone and has been quiet since; return how many."""
+    """Give back to the bot what was answered from the phone and has been quiet since; return how many.
+
+    What the contact wrote after the phone's last word nobody has answered: it waits for the bot now. What they wrote
+    before it was the phone's.
+    """
     rested = (
         (conversations.c.holder == Holder.AGENT)
         & conversations.c.agent_id.is_(None)
@@ -107,12 +151,33 @@ def give_back_from_phone(tx: Transaction, now: datetime) -> int:
     count = 0
     for conversation_id in tx.execute(sa.select(conversations.c.id).where(rested).limit(100)).scalars().all():
         row = outbox.lock_conversation(tx, conversation_id, skip_locked=True)
-        if row is None or row.holder is not Holder.AGENT or row.agent_id is not None or row.phone_until > now:
+        if row is None or not is_the_phones(row) or row.phone_until > now:
             continue
         _move(tx, row, Move.GIVE_BACK, now, agent_name="", phone_until=None)
         tx.execute(sa.update(handoffs).where(_open(row.id)).values(closed_at=now))
+        _wait_again(tx, row)
         count += 1
     return count
+
+
+def _wait_again(tx: Transaction, row: Any) -> None:
+    """Let the bot answer what was written after the phone's last word, unless its own answer had gone out."""
+    typed = (messages.c.conversation_id == row.id) & (messages.c.agent_name == THE_PHONE)
+    last = tx.execute(sa.select(sa.func.max(messages.c.at)).where(typed, messages.c.type != "reaction")).scalar()
+    left = _left_to_the_phone(row.id)
+    said = messages.alias("said")
+    will_be = said.c.status.in_((Status.QUEUED, Status.SENDING)) & (said.c.epoch < row.muted_at)
+    unsaid = (said.c.status == Status.WITHDRAWN) | will_be
+    swallowed = sa.select(said.c.turn_id).where(said.c.conversation_id == row.id, said.c.epoch.is_not(None), unsaid)
+    ended = sa.select(turns.c.id).where(
+        turns.c.conversation_id == row.id, turns.c.state.in_((TurnState.ANSWERED, TurnState.SILENT))
+    )
+    unanswered = messages.c.turn_id.is_(None) | messages.c.turn_id.not_in(ended) | messages.c.turn_id.in_(swallowed)
+    newer = left & messages.c.deleted_at.is_(None) & unanswered
+    if last is not None:
+        newer &= messages.c.at > last
+    tx.execute(sa.update(messages).where(newer).values(waiting=True, turn_id=None, not_before=None))
+    tx.execute(sa.update(messages).where(left).values(not_before=None))
 
 
 def hand_off_undelivered(tx: Transaction, now: datetime) -> int:
@@ -149,6 +214,8 @@ def reason_of(tx: Transaction, conversation_id: int, holder: Holder) -> Reason |
 def _take(tx: Transaction, row: Any, *, agent_id: int | None, agent_name: str, reason: Reason, now: datetime) -> None:
     if row.holder is Holder.BOT:
         _open_handoff(tx, row.id, reason=reason, wish="", slots={}, now=now, turn_id=None)
+    if is_the_phones(row):
+        take_from_the_phone(tx, row.id)
     _move(
         tx, row, Move.TAKE, now,
         agent_id=agent_id, agent_name=agent_name, muted_at=row.epoch + 1, phone_until=None,
@@ -204,6 +271,11 @@ def _is_overtaken(tx: Transaction, turn_id: int | None, muted_at: int) -> bool:
     """Say whether a person took over after this turn began: then it may not hand off either, however late it acts."""
     epoch = tx.execute(sa.select(turns.c.epoch).where(turns.c.id == turn_id)).scalar()
     return epoch is not None and epoch < muted_at
+
+
+def _left_to_the_phone(conversation_id: int) -> Any:
+    theirs = (messages.c.conversation_id == conversation_id) & (messages.c.author == Author.CONTACT)
+    return theirs & messages.c.not_before.is_not(None)
 
 
 def _open(conversation_id: int) -> Any:

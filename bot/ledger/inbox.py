@@ -2,23 +2,35 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
+import sqlite3
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from functools import lru_cache
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.exc import DataError, IntegrityError
+from sqlalchemy.exc import DBAPIError, DisconnectionError, InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as NoConnection
 
 from bot import messages as says
 from bot.conversation import window_ends
 from bot.ledger import alarms, changes, contacts, errands, files, handoffs, outbox
 from bot.ledger.outbox import DOOR_SEEN_WITHIN, WEBHOOK
-from bot.ledger.tables import conversations, deliveries, doors, edits, messages, updates
+from bot.ledger.tables import (
+    MOVED,
+    TO_READ_AGAIN,
+    UNREAD,
+    conversations,
+    deliveries,
+    doors,
+    edits,
+    messages,
+    updates,
+)
 from bot.ledger.transaction import Transaction
-from bot.ledger.upsert import insert_new
+from bot.ledger.upsert import insert_new, take_ids
 from bot.updates import (
     ContactRef,
     Deleted,
@@ -39,15 +51,36 @@ from bot.vocabulary import Author, Change, Errand, Holder, Status, UpdateState
 log = logging.getLogger(__name__)
 
 RECORDING_LOCK = 0x6261746F6E  # any number nobody else uses on this database
+OPEN_FOR_S = 3.0  # after the webhook was seen open, it is taken for open
 PHONE_QUIET = timedelta(minutes=30)  # after which a conversation somebody answers from the phone is the bot's again
 META_AGENT = "Meta's Business Agent"
 GONE_WRONG = {"REJECTED", "PAUSED", "DISABLED", "QUALITY RED"}  # of a template
 # Made once, since building a statement costs more than running it, and these run for every delivery.
 KEEP_DELIVERY = sa.insert(deliveries)
 KEEP_UPDATE = sa.insert(updates)
+KEEP_MESSAGE = sa.insert(messages)
+HEARD_OF = (
+    sa.update(conversations)
+    .where(conversations.c.id == sa.bindparam("id_"))
+    .values(last_message_at=sa.bindparam("at_"), window_ends=sa.bindparam("ends_"))
+)
 KNOWN_WAMIDS = sa.select(messages.c.wamid).where(messages.c.wamid.in_(sa.bindparam("wamids", expanding=True)))
 KNOWN_EDITS = sa.select(edits.c.original).where(edits.c.original.in_(sa.bindparam("wamids", expanding=True)))
-UNWRITABLE = (DataError, IntegrityError, ValueError, OverflowError, TypeError)
+CARRIED_OUT = sa.select(updates.c.wamid).where(
+    MOVED, updates.c.state == UpdateState.HANDLED, updates.c.wamid.in_(sa.bindparam("wamids", expanding=True))
+)
+DONE_WITH = (
+    sa.select(deliveries.c.id)
+    .where(
+        deliveries.c.received_at < sa.bindparam("before"),
+        ~sa.select(updates.c.id).where(updates.c.delivery_id == deliveries.c.id, UNREAD).exists(),
+    )
+    .order_by(deliveries.c.received_at)
+    .limit(sa.bindparam("most"))
+)
+EVER_FAILED = (UpdateState.FAILED, UpdateState.SET_ASIDE)
+# The database is away, busy or full, or this machine is: whatever it was that we wanted to write.
+AWAY = (OperationalError, DisconnectionError, NoConnection, MemoryError, OSError)
 
 
 @dataclass(frozen=True)
@@ -62,11 +95,28 @@ class _Written:
 
     def columns(self) -> dict[str, Any]:
         return {
-            "kind": self.kind[:64],
+            "kind": _fit(self.kind, 64),
             "state": self.state,
-            "wamid": self.wamid,
-            "remark": self.remark[:300],
+            "wamid": None if self.wamid is None else _fit(self.wamid, 512),
+            "remark": _fit(self.remark, 300),
         }
+
+
+def _fit(text: str, most: int) -> str:
+    """Make a text one that every database takes."""
+    return text.encode("utf-8", "replace").decode().replace("\x00", "")[:most]
+
+
+def is_the_updates_fault(problem: Exception) -> bool:
+    """Say whether what was to be written is to blame, so that its neighbours can be written without it.
+
+    False: the database or this machine is; nothing is kept then, and Meta has to bring it again.
+    """
+    if isinstance(problem, AWAY) or getattr(problem, "connection_invalidated", False):
+        return False
+    # With SQLite it is a value it does not know; with PostgreSQL a connection that is closed.
+    on_sqlite = isinstance(problem, DBAPIError) and isinstance(problem.orig, sqlite3.Error)
+    return on_sqlite or not isinstance(problem, InterfaceError)
 
 
 def record(
@@ -89,39 +139,40 @@ def record_all(
 ) -> list[set[int]]:
     """Write several deliveries down at once; return for each the conversations that now have something waiting.
 
-    Careful, an update that can't be written harms no other; it costs a savepoint for each. Careless, it raises one of
-    UNWRITABLE, and the caller begins again with care.
+    Careful, an update that can't be written harms no other; it costs a savepoint for each. Careless, it raises what
+    `is_the_updates_fault`, and the caller begins again with care.
     """
     _one_recorder_at_a_time(tx)
-    around = _Around.of(tx, [update for _, heard in came for update in heard], now, phone_quiet)
-    write = _write_carefully if careful else _write
-    rows: list[dict[str, Any]] = []
-    waiting: list[set[int]] = []
-    reported: list[tuple[int, int, Reported]] = []
-    for body, heard in came:
-        kept = {"received_at": now, "body": body, "again": False}
-        delivery_id = tx.execute(KEEP_DELIVERY, kept).inserted_primary_key[0]
-        waits: set[int] = set()
-        for n, update in enumerate(heard):
-            if isinstance(update, Reported):
-                reported.append((delivery_id, n, update))
-                continue
-            written = write(tx, update, delivery_id, around)
-            if written.waits is not None:
-                waits.add(written.waits)
-            rows.append({"delivery_id": delivery_id, "n": n, **written.columns()})
-        waiting.append(waits)
+    around = _Around(now, phone_quiet)
+    if not careful:
+        around.look_up(tx, [update for _, heard in came for update in heard])
+    ids = take_ids(tx, deliveries, len(came))
+    kept = [
+        {"id": id_, "received_at": now, "body": body, "again": False} for id_, (body, _) in zip(ids, came, strict=True)
+    ]
+    tx.execute(KEEP_DELIVERY, kept)
+    read = [_Read(id_, n, one) for id_, (_, heard) in zip(ids, came, strict=True) for n, one in enumerate(heard)]
     # What was said comes before what was reported: conversations are locked before their messages, everywhere.
-    if careful:
-        hears = [write(tx, update, delivery_id, around) for delivery_id, _, update in reported]
-    else:
-        news = outbox.hear_all(tx, [update for *_, update in reported], now) if reported else []
-        hears = [_reported(update, new) for (*_, update), new in zip(reported, news, strict=True)]
-    for (delivery_id, n, _), written in zip(reported, hears, strict=True):
-        rows.append({"delivery_id": delivery_id, "n": n, **written.columns()})
-    if rows:
-        tx.execute(KEEP_UPDATE, rows)
-    return waiting
+    said = [one for one in read if not isinstance(one.update, Reported)]
+    reported = [one for one in read if isinstance(one.update, Reported)]
+    write = _write_carefully if careful else _write_all
+    pairs = [*zip(said, write(tx, said, around), strict=True), *zip(reported, write(tx, reported, around), strict=True)]
+    if pairs:
+        tx.execute(KEEP_UPDATE, [{"delivery_id": one.delivery_id, "n": one.n, **w.columns()} for one, w in pairs])
+    waiting: dict[int, set[int]] = {id_: set() for id_ in ids}
+    for one, written in pairs:
+        if written.waits is not None:
+            waiting[one.delivery_id].add(written.waits)
+    return list(waiting.values())
+
+
+@dataclass(frozen=True)
+class _Read:
+    """One update: the n-th of a delivery."""
+
+    delivery_id: int
+    n: int
+    update: Update
 
 
 @dataclass
@@ -130,16 +181,19 @@ class _Around:
 
     now: datetime
     phone_quiet: timedelta
-    known: set[str]  # wamids of messages we have
-    edited: set[str]  # wamids of which an edit or a deletion came before themselves
+    known: set[str] = field(default_factory=set)  # wamids of messages we have
+    edited: set[str] = field(default_factory=set)  # wamids of which an edit or a deletion came before themselves
+    carried_out: set[str] = field(default_factory=set)  # wamids of changes of a number or a security code
 
-    @classmethod
-    def of(cls, tx: Transaction, heard: list[Update], now: datetime, phone_quiet: timedelta) -> _Around:
-        """Look it up once for all of them."""
+    def look_up(self, tx: Transaction, heard: Sequence[Update]) -> None:
+        """Learn what is known of these, of all at once or of one after the other."""
         wamids = [update.wamid for update in heard if isinstance(update, (Received, Echoed))]
-        known = set(tx.execute(KNOWN_WAMIDS, {"wamids": wamids}).scalars()) if wamids else set()
-        edited = set(tx.execute(KNOWN_EDITS, {"wamids": wamids}).scalars()) if wamids else set()
-        return cls(now, phone_quiet, known, edited)
+        if wamids:
+            self.known |= set(tx.execute(KNOWN_WAMIDS, {"wamids": wamids}).scalars())
+            self.edited |= set(tx.execute(KNOWN_EDITS, {"wamids": wamids}).scalars())
+        wamids = [update.wamid for update in heard if isinstance(update, (Renumbered, IdentityChanged))]
+        if wamids:
+            self.carried_out |= set(tx.execute(CARRIED_OUT, {"wamids": wamids}).scalars())
 
 
 def read_again(
@@ -150,14 +204,17 @@ def read_again(
     What was dealt with before stays as it is; every update is written once.
     """
     _one_recorder_at_a_time(tx)
-    tx.execute(sa.update(deliveries).where(deliveries.c.id == delivery_id).values(again=False))
-    failed = (updates.c.delivery_id == delivery_id) & (updates.c.state == UpdateState.FAILED)
+    mine = deliveries.c.id == delivery_id
+    if not tx.execute(sa.select(deliveries.c.again).where(mine)).scalar():
+        return set()  # somebody has set it aside meanwhile
+    tx.execute(sa.update(deliveries).where(mine).values(again=False, tried_at=now))
+    failed = (updates.c.delivery_id == delivery_id) & updates.c.state.in_(EVER_FAILED)
     waiting: set[int] = set()
-    around = _Around.of(tx, heard, now, phone_quiet)
+    around = _Around(now, phone_quiet)
     for row in tx.execute(sa.select(updates.c.id, updates.c.n).where(failed).order_by(updates.c.n)).all():
         if row.n >= len(heard):
             continue
-        written = _write_carefully(tx, heard[row.n], delivery_id, around)
+        (written,) = _write_carefully(tx, [_Read(delivery_id, row.n, heard[row.n])], around)
         tx.execute(sa.update(updates).where(updates.c.id == row.id).values(written.columns()))
         if written.waits is not None:
             waiting.add(written.waits)
@@ -166,17 +223,36 @@ def read_again(
 
 def to_be_read_again(tx: Transaction, limit: int = 20) -> list[tuple[int, bytes]]:
     """Return the deliveries somebody asked to read again, with their bodies."""
-    asked = sa.select(deliveries.c.id, deliveries.c.body).where(deliveries.c.again).limit(limit)
+    asked = sa.select(deliveries.c.id, deliveries.c.body).where(TO_READ_AGAIN).order_by(deliveries.c.id).limit(limit)
     return [(row.id, row.body) for row in tx.execute(asked)]
 
 
 def ask_to_read_again(tx: Transaction, delivery_id: int | None = None) -> int:
-    """Have a delivery, or all that failed, read again by whoever reads deliveries; return how many."""
-    failed = sa.select(updates.c.delivery_id).where(updates.c.state == UpdateState.FAILED)
-    which = deliveries.c.id.in_(failed)
+    """Have a delivery, or all that failed, read again by whoever reads deliveries; return how many.
+
+    One that was set aside is read again when it is named.
+    """
+    failed = UNREAD if delivery_id is None else updates.c.state.in_(EVER_FAILED)
+    which = deliveries.c.id.in_(sa.select(updates.c.delivery_id).where(failed))
     if delivery_id is not None:
         which &= deliveries.c.id == delivery_id
     return int(tx.execute(sa.update(deliveries).where(which).values(again=True)).rowcount)
+
+
+def set_aside(tx: Transaction, delivery_id: int | None = None) -> int:
+    """Let what failed in a delivery, or all that failed, rest: it need not be read; return how many deliveries.
+
+    It is still found under its state until it is forgotten like whatever else was dealt with.
+    """
+    _one_recorder_at_a_time(tx)
+    which = updates.c.state == UpdateState.FAILED
+    if delivery_id is not None:
+        which &= updates.c.delivery_id == delivery_id
+    found = tx.execute(sa.select(updates.c.delivery_id).where(which).distinct()).scalars().all()
+    rested = deliveries.c.id.in_(sa.select(updates.c.delivery_id).where(which))
+    tx.execute(sa.update(deliveries).where(rested).values(again=False))
+    tx.execute(sa.update(updates).where(which).values(state=UpdateState.SET_ASIDE))
+    return len(found)
 
 
 def _one_recorder_at_a_time(tx: Transaction) -> None:
@@ -187,15 +263,39 @@ def _one_recorder_at_a_time(tx: Transaction) -> None:
         tx.execute(sa.select(sa.func.pg_advisory_xact_lock(RECORDING_LOCK)))
 
 
-def _write_carefully(tx: Transaction, update: Update, delivery_id: int, around: _Around) -> _Written:
-    try:
-        with tx.begin_nested():
-            return _write(tx, update, delivery_id, around)
-    except UNWRITABLE as problem:
-        # Whatever this one was, its neighbours are kept; Meta would send the same body again for days otherwise.
-        log.error("an update could not be written down: %s", type(problem).__name__, extra={"action": "update_failed"})
-        refused = Unsupported("unwritable", type(problem).__name__, unreadable=True)
-        return _write(tx, refused, delivery_id, around)
+def _write_carefully(tx: Transaction, read: Sequence[_Read], around: _Around) -> list[_Written]:
+    """Write updates down one by one; one that can't be written harms no other."""
+    written = []
+    for one in read:
+        try:
+            with tx.begin_nested():
+                around.look_up(tx, [one.update])
+                written += _write_all(tx, [one], around)
+        except Exception as problem:
+            if not is_the_updates_fault(problem):
+                raise
+            # Whatever this one was, its neighbours are kept; Meta would send the same body again for days otherwise.
+            log.error(
+                "an update could not be written down: %s", type(problem).__name__, extra={"action": "update_failed"}
+            )
+            refused = Unsupported("unwritable", type(problem).__name__, unreadable=True)
+            written.append(_write(tx, refused, one.delivery_id, around))
+    return written
+
+
+def _write_all(tx: Transaction, read: Sequence[_Read], around: _Around) -> list[_Written]:
+    """Write updates down in their order; messages and reports, of which there are many, together with their like."""
+    written = []
+    for kind, some in itertools.groupby(read, key=lambda one: type(one.update)):
+        alike: list[Any] = [one.update for one in some] if kind in {Received, Reported} else []
+        if kind is Received:
+            written += _receive(tx, alike, around)
+        elif kind is Reported:
+            news = outbox.hear_all(tx, alike, around.now)
+            written += [_reported(update, new) for update, new in zip(alike, news, strict=True)]
+        else:
+            written += [_write(tx, one.update, one.delivery_id, around) for one in some]
+    return written
 
 
 def _reported(update: Reported, new: bool) -> _Written:
@@ -203,32 +303,24 @@ def _reported(update: Reported, new: bool) -> _Written:
     return _Written(f"status {update.status.value}", state, update.wamid)
 
 
-def _write(tx: Transaction, update: Update, delivery_id: int, around: _Around) -> _Written:  # noqa: C901, PLR0912  # one case for each
+def _write(tx: Transaction, update: Update, delivery_id: int, around: _Around) -> _Written:  # noqa: C901  # one case for each
     """Write one update down; every one leaves a row that says what became of it."""
     now = around.now
     match update:
-        case Received():
-            return _receive(tx, update, around)
-        case Reported():
-            return _reported(update, outbox.hear(tx, update, now))
+        case Received() | Reported():
+            raise AssertionError("these are written together with their like")
         case Echoed():
             return _echo(tx, update, around)
         case Edited():
             return _change_words(tx, update, "edit", says.to_json(update.content), around)
         case Deleted():
             return _change_words(tx, update, "deletion", None, around)
-        case Renumbered():
-            known = contacts.renumber(tx, update, now)
-            return _Written("renumbered", UpdateState.KEPT if known is None else UpdateState.HANDLED, update.wamid)
-        case IdentityChanged():
-            known = contacts.find(tx, update.contact)
-            if known is not None:
-                contacts.start_clean(tx, known, now)
-            return _Written("identity", UpdateState.KEPT if known is None else UpdateState.HANDLED, update.wamid)
+        case Renumbered() | IdentityChanged():
+            return _moved(tx, update, around)
         case Preferred():
             contact_id = contacts.find_or_make(tx, update.contact, now)
-            contacts.prefer(tx, contact_id, marketing=update.marketing, now=now)
-            return _Written("preference", UpdateState.HANDLED)
+            new = contacts.prefer(tx, contact_id, marketing=update.marketing, at=update.at or now)
+            return _Written("preference", UpdateState.HANDLED if new else UpdateState.REPEATED)
         case TemplatesChanged():
             errands.ask(tx, Errand.TEMPLATES, "all", now=now)
             if update.what in GONE_WRONG:
@@ -252,60 +344,116 @@ def _write(tx: Transaction, update: Update, delivery_id: int, around: _Around) -
             return _Written(update.kind, UpdateState.KEPT, remark=update.remark)
 
 
-def _receive(tx: Transaction, update: Received, around: _Around) -> _Written:
-    """Find or make contact and conversation and keep the message, unless we had it already."""
-    kind, now = says.type_of(update.content), around.now
-    repeated = _Written(kind, UpdateState.REPEATED, update.wamid)
-    if update.wamid in around.known:
-        return repeated
-    contact_id = contacts.find_or_make(tx, _who(update), now)
-    row = contacts.conversation_with(tx, update.phone_number_id, contact_id, now)
-    # Under the conversation's lock: what comes in while an agent holds it is the agent's, whenever a turn looks at it.
-    waits = update.wants_answer and not update.standby and row.holder is not Holder.AGENT
-    sent_at = update.sent_at or now
-    message_id = insert_new(
-        tx,
-        messages,
-        conversation_id=row.id,
-        author=Author.CONTACT,
-        type=kind,
-        text=update.content.text,
-        content=says.to_json(update.content),
-        wamid=update.wamid,
-        reply_to=update.reply_to,
-        at=sent_at,
-        arrived_at=now,
-        origin=_origin(update),
-        waiting=waits,
-    )
-    around.known.add(update.wamid)
-    if message_id is None:
-        return repeated  # twice in one delivery, under another update's savepoint
-    files.expect(tx, message_id, update, now)
+def _moved(tx: Transaction, update: Renumbered | IdentityChanged, around: _Around) -> _Written:
+    """Carry a contact over to what they are now, once: brought again it would undo what came after it."""
+    kind = "renumbered" if isinstance(update, Renumbered) else "identity"
+    if update.wamid in around.carried_out:
+        return _Written(kind, UpdateState.REPEATED, update.wamid)
+    if isinstance(update, Renumbered):
+        known = contacts.renumber(tx, update, around.now)
+    else:
+        known = contacts.find(tx, update.contact)
+        if known is not None:
+            contacts.start_clean(tx, known, around.now)
+    if known is None:
+        return _Written(kind, UpdateState.KEPT, update.wamid)
+    around.carried_out.add(update.wamid)
+    return _Written(kind, UpdateState.HANDLED, update.wamid)
+
+
+def _receive(tx: Transaction, updates: Sequence[Received], around: _Around) -> list[_Written]:
+    """Find or make contacts and conversations and keep the messages, unless we had them already; a dozen statements,
+    however many there are.
+    """
+    fresh: dict[str, Received] = {}
+    for update in updates:
+        if update.wamid not in around.known:
+            fresh.setdefault(update.wamid, update)
+    kept = dict(zip(fresh, _keep_messages(tx, list(fresh.values()), around), strict=True))
+    around.known |= fresh.keys()
+    # The first of several alike is news, the others have been seen.
+    return [
+        kept.pop(update.wamid, _Written(says.type_of(update.content), UpdateState.REPEATED, update.wamid))
+        for update in updates
+    ]
+
+
+def _keep_messages(tx: Transaction, fresh: Sequence[Received], around: _Around) -> list[_Written]:
+    """Keep messages nobody has seen before."""
+    now = around.now
+    if len(fresh) < 2:
+        contact_ids = [contacts.find_or_make(tx, _who(one), now, _said_at(one, now)) for one in fresh]
+    else:
+        moments = [_said_at(update, now) for update in fresh]
+        found = contacts.find_or_make_all(tx, [_who(update) for update in fresh], moments, now)
+        if found is None:  # the ids of one of them tell something new, which may concern the others
+            return [written for update in fresh for written in _keep_messages(tx, [update], around)]
+        contact_ids = found
+    if not fresh:
+        return []
+    pairs = [(update.phone_number_id, contact_id) for update, contact_id in zip(fresh, contact_ids, strict=True)]
+    theirs = contacts.conversations_with(tx, pairs, now)
+    rows = [theirs[pair] for pair in pairs]
+    kept = [
+        {
+            "id": message_id,
+            "conversation_id": row.id,
+            "author": Author.CONTACT,
+            "type": says.type_of(update.content),
+            "text": update.content.text,
+            "content": says.to_json(update.content),
+            "wamid": update.wamid,
+            "reply_to": update.reply_to,
+            "at": update.sent_at or now,
+            "arrived_at": now,
+            "origin": _origin(update),
+            # Under the conversation's lock: what comes while an agent holds it is the agent's, whenever a turn looks.
+            "waiting": _wants_answer(update) and row.holder is not Holder.AGENT,
+            "not_before": row.phone_until if _wants_answer(update) and handoffs.is_the_phones(row) else None,
+        }
+        for message_id, update, row in zip(take_ids(tx, messages, len(fresh)), fresh, rows, strict=True)
+    ]
+    tx.execute(KEEP_MESSAGE, kept)
+    _move_windows(tx, fresh, rows, now)
+    changes.note_all(tx, [row.id for row in rows], Change.MESSAGE, now)
+    return [_kept(tx, update, message, around) for update, message in zip(fresh, kept, strict=True)]
+
+
+def _kept(tx: Transaction, update: Received, message: dict[str, Any], around: _Around) -> _Written:
+    """Do what few messages need, and say what became of this one."""
+    waits, now = message["waiting"], around.now
+    files.expect(tx, message["id"], update, now)
     if update.wamid in around.edited:
         _apply_edits(tx, update.wamid)
-    news: dict[str, Any] = {"last_message_at": now}
-    if not isinstance(update.content, says.Reaction):  # whether those open the window Meta does not say
-        ends = window_ends(min(sent_at, now))
-        news["window_ends"] = ends if row.window_ends is None else max(ends, row.window_ends)
-    tx.execute(_news(frozenset(news)), {"id_": row.id, **{f"{name}_": value for name, value in news.items()}})
-    changes.note(tx, row.id, Change.MESSAGE, now)
+        waits = waits and _waits(tx, message["id"])  # it may have been taken back before it came
     if update.standby:
         words = (
             f"Meta's own Business Agent answers the contacts of number {update.phone_number_id}; Baton only listens. "
             "Switch it off in Meta's console, then: python -m handoff alarm clear standby"
         )
         alarms.raise_alarm(tx, "standby", words, now)
-    # It may have been taken back before it came.
-    still_waits = waits and (update.wamid not in around.edited or _waits(tx, message_id))
-    return _Written(kind, UpdateState.HANDLED, update.wamid, waits=row.id if still_waits else None)
+    waits_in = message["conversation_id"] if waits else None
+    return _Written(message["type"], UpdateState.HANDLED, update.wamid, waits=waits_in)
 
 
-@lru_cache(maxsize=4)
-def _news(names: frozenset[str]) -> Any:
-    """Make the statement once: building one costs more than running it."""
-    mine = conversations.c.id == sa.bindparam("id_")
-    return sa.update(conversations).where(mine).values({name: sa.bindparam(f"{name}_") for name in names})
+def _move_windows(tx: Transaction, fresh: Sequence[Received], rows: Sequence[Any], now: datetime) -> None:
+    """Write down when each conversation was last heard of, and until when Meta lets us answer in it."""
+    ends = {row.id: row.window_ends for row in rows}
+    for update, row in zip(fresh, rows, strict=True):
+        if not isinstance(update.content, says.Reaction):  # whether those open the window Meta does not say
+            opened = window_ends(_said_at(update, now))
+            ends[row.id] = max(ends[row.id] or opened, opened)
+    tx.execute(HEARD_OF, [{"id_": id_, "at_": now, "ends_": until} for id_, until in sorted(ends.items())])
+
+
+def _said_at(update: Received | Echoed, now: datetime) -> datetime:
+    """Return when it was said, by Meta's clock, which may be ahead of ours."""
+    return min(update.sent_at or now, now)
+
+
+def _wants_answer(update: Received) -> bool:
+    """Say whether somebody owes this an answer: what Meta's own agent answers, we only overhear."""
+    return update.wants_answer and not update.standby
 
 
 def _who(update: Received) -> ContactRef:
@@ -337,10 +485,11 @@ def _waits(tx: Transaction, message_id: int) -> bool:
 def _echo(tx: Transaction, update: Echoed, around: _Around) -> _Written:
     """Keep what somebody answered from the phone: a person has taken over, and the bot is silent until they rest."""
     kind, now = f"echo {says.type_of(update.content)}", around.now
+    said_at = _said_at(update, now)
     if update.wamid in around.known:
         return _Written(kind, UpdateState.REPEATED, update.wamid)
     around.known.add(update.wamid)
-    contact_id = contacts.find_or_make(tx, update.contact, now)
+    contact_id = contacts.find_or_make(tx, update.contact, now, said_at)
     row = contacts.conversation_with(tx, update.phone_number_id, contact_id, now)
     message_id = insert_new(
         tx,
@@ -353,7 +502,7 @@ def _echo(tx: Transaction, update: Echoed, around: _Around) -> _Written:
         content=says.to_json(update.content),
         wamid=update.wamid,
         reply_to=update.reply_to,
-        at=update.sent_at or now,
+        at=said_at,
         arrived_at=now,
         waiting=False,
         status=Status.SENT,
@@ -365,7 +514,7 @@ def _echo(tx: Transaction, update: Echoed, around: _Around) -> _Written:
     tx.execute(sa.update(conversations).where(conversations.c.id == row.id).values(last_message_at=now))
     changes.note(tx, row.id, Change.MESSAGE, now)
     if not update.standby and not isinstance(update.content, says.Reaction):
-        handoffs.take_by_phone(tx, row, until=min(update.sent_at or now, now) + around.phone_quiet, now=now)
+        handoffs.take_by_phone(tx, row, said_at=said_at, quiet=around.phone_quiet, now=now)
     return _Written(kind, UpdateState.HANDLED, update.wamid)
 
 
@@ -418,7 +567,10 @@ def _apply_edits(tx: Transaction, wamid: str) -> int | None:
 
 
 def keep_door_open(tx: Transaction, now: datetime) -> None:
-    """Write down that the webhook is open, and since when: Meta's reports can reach us."""
+    """Write down that the webhook is open, and since when: Meta's reports can reach us.
+
+    To be said every two seconds; a longer silence counts as if the door had been shut for the rest of it.
+    """
     mine = doors.c.name == WEBHOOK
     row = tx.execute(sa.select(doors).where(mine)).first()
     if row is None:
@@ -426,8 +578,10 @@ def keep_door_open(tx: Transaction, now: datetime) -> None:
     else:
         was_shut = row.seen_at < now - DOOR_SEEN_WITHIN
         opened_at = now if was_shut else row.opened_at
-        passed_s = 0.0 if was_shut else max((now - row.seen_at).total_seconds(), 0.0)
-        seen = {"opened_at": opened_at, "seen_at": max(now, row.seen_at), "open_s": row.open_s + passed_s}
+        passed_s = min(max((now - row.seen_at).total_seconds(), 0.0), OPEN_FOR_S)
+        set_back = row.seen_at > now + DOOR_SEEN_WITHIN  # the clock was; otherwise two doors only differ a little
+        seen_at = now if set_back else max(now, row.seen_at)
+        seen = {"opened_at": opened_at, "seen_at": seen_at, "open_s": row.open_s + passed_s}
         tx.execute(sa.update(doors).where(mine).values(seen))
 
 
@@ -436,9 +590,7 @@ def prune(tx: Transaction, before: datetime, limit: int = 500) -> int:
 
     What is needed to know a repeated one stays: the messages and reports themselves.
     """
-    failed = sa.select(updates.c.delivery_id).where(updates.c.state == UpdateState.FAILED)
-    old = (deliveries.c.received_at < before) & deliveries.c.id.not_in(failed)
-    ids = tx.execute(sa.select(deliveries.c.id).where(old).order_by(deliveries.c.id).limit(limit)).scalars().all()
+    ids = tx.execute(DONE_WITH, {"before": before, "most": limit}).scalars().all()
     if ids:
         tx.execute(sa.delete(updates).where(updates.c.delivery_id.in_(ids)))
         tx.execute(sa.delete(deliveries).where(deliveries.c.id.in_(ids)))
@@ -480,7 +632,8 @@ class Line:
     kind: str
     state: UpdateState
     remark: str
-    again: bool
+    again: bool  # somebody asked to read it again
+    tried_at: datetime | None = None  # when that was last done
 
 
 def body_of(tx: Transaction, delivery_id: int) -> bytes | None:
@@ -494,7 +647,7 @@ def lines(
 ) -> list[Line]:
     """Return the newest updates, of one state or of all, of one delivery or of all."""
     query = (
-        sa.select(updates, deliveries.c.received_at, deliveries.c.again)
+        sa.select(updates, deliveries.c.received_at, deliveries.c.again, deliveries.c.tried_at)
         .join(deliveries, deliveries.c.id == updates.c.delivery_id)
         .order_by(updates.c.id.desc())
         .limit(limit)
@@ -504,4 +657,7 @@ def lines(
     if delivery_id is not None:
         query = query.where(updates.c.delivery_id == delivery_id)
     rows = tx.execute(query)
-    return [Line(row.delivery_id, row.n, row.received_at, row.kind, row.state, row.remark, row.again) for row in rows]
+    return [
+        Line(row.delivery_id, row.n, row.received_at, row.kind, row.state, row.remark, row.again, row.tried_at)
+        for row in rows
+    ]

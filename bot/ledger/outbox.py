@@ -8,7 +8,9 @@ Meta's limits before Meta complains. Several senders may do this at once.
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+import time
+from collections.abc import Collection
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import Enum
 from typing import Any
@@ -17,19 +19,19 @@ import sqlalchemy as sa
 
 from bot import messages as says
 from bot.conversation import may_bot_speak, window_is_open
-from bot.errors import NotAllowed, TooLong, UnknownConversation
+from bot.errors import NotAllowed, Overtaken, TooLong, UnknownConversation
 from bot.ledger import changes
 from bot.ledger.tables import UNSENT, contacts, conversations, deliveries, doors, messages, numbers, reports
 from bot.ledger.transaction import Transaction
 from bot.ledger.upsert import insert_new
 from bot.updates import Reported
-from bot.vocabulary import Author, Change, Status, advance
+from bot.vocabulary import Author, Change, Holder, Status, advance
 
 log = logging.getLogger(__name__)
 
 LEASE = timedelta(seconds=20)  # how long one send may take, time-outs included
 UPLOAD_LEASE = timedelta(seconds=100)  # the same where a file goes first
-LISTENING = timedelta(seconds=15)  # after no answer: how long a status may still tell us that it was accepted
+LISTENING = timedelta(seconds=30)  # after no answer: how long a status may still tell us that it was accepted
 LISTENING_IN_SILENCE = timedelta(seconds=45)  # longer, while Meta has brought us nothing at all since
 WEBHOOK = "webhook"  # the door Meta's reports come in by
 DOOR_SEEN_WITHIN = timedelta(seconds=10)
@@ -51,8 +53,19 @@ KNOWN_REPORTS = sa.select(reports.c.wamid, reports.c.status).where(
 BY_WAMID = sa.select(messages.c.id, messages.c.wamid).where(
     messages.c.wamid.in_(sa.bindparam("wamids", expanding=True)), messages.c.status.is_not(None)
 )
-UNHEARD = sa.select(messages.c.id).where(
-    messages.c.id.in_(sa.bindparam("ids", expanding=True)), messages.c.wamid.is_(None), messages.c.status.is_not(None)
+# What was never claimed can't have been sent: then the report is another installation's.
+BY_OWN_ID = sa.select(messages.c.id, messages.c.wamid).where(
+    messages.c.id.in_(sa.bindparam("ids", expanding=True)), messages.c.attempts > 0, messages.c.status.is_not(None)
+)
+TOLD_FAILED = sa.select(reports.c.wamid).where(
+    reports.c.wamid.in_(sa.bindparam("wamids", expanding=True)), reports.c.status == Status.FAILED.value
+)
+# That it failed is only what we made of it: Meta has not said so of what it accepted.
+NOT_TOLD_FAILED = sa.and_(
+    messages.c.wamid.is_not(None),
+    ~sa.select(reports.c.id)
+    .where(reports.c.wamid == messages.c.wamid, reports.c.status == Status.FAILED.value)
+    .exists(),
 )
 MOVE_ON = (
     sa.update(messages)
@@ -80,6 +93,13 @@ class Outgoing:
     attempts: int
     reply_to: str | None = None  # the wamid it quotes
     media_id: str = ""  # Meta's, once its file is uploaded
+    claimed_at: datetime | None = None
+    claimed_s: float = field(default_factory=time.monotonic, compare=False)  # the same, by a clock that nobody sets
+
+    def held_for(self, now: datetime) -> timedelta:
+        """Return how much of its lease has gone: whichever clock says more, for a process may sleep, and a machine."""
+        by_wall = now - (self.claimed_at or now)
+        return max(by_wall, timedelta(seconds=time.monotonic() - self.claimed_s))
 
     @property
     def callback(self) -> str:
@@ -119,12 +139,13 @@ def lock_conversation(tx: Transaction, conversation_id: int, *, skip_locked: boo
     return tx.execute(query.with_for_update(skip_locked=skip_locked, key_share=True)).first()
 
 
-def _locked_message(tx: Transaction, message_id: int, *, skip_locked: bool = False) -> Any:
-    """Return a message of ours as it is once its conversation is locked; None if that is busy and we skip."""
+def _locked_message(tx: Transaction, message_id: int, *, skip_locked: bool = False) -> tuple[Any, Any]:
+    """Return a message's conversation, locked, and the message as it is then; Nones if that is busy and we skip."""
     found = sa.select(messages.c.conversation_id).where(messages.c.id == message_id)
-    if lock_conversation(tx, tx.execute(found).scalar_one(), skip_locked=skip_locked) is None:
-        return None
-    return tx.execute(sa.select(messages).where(messages.c.id == message_id)).one()
+    conversation = lock_conversation(tx, tx.execute(found).scalar_one(), skip_locked=skip_locked)
+    if conversation is None:
+        return None, None
+    return conversation, tx.execute(sa.select(messages).where(messages.c.id == message_id)).one()
 
 
 def queue(
@@ -184,6 +205,7 @@ def queue(
             turn_id=turn_id,
             n=n,
             epoch=epoch,
+            said_under=row.epoch if epoch is None else epoch,
             agent_id=agent_id,
             agent_name=agent_name,
             client_key=client_key,
@@ -199,27 +221,46 @@ def queue(
 def send_again(tx: Transaction, message_id: int, now: datetime, *, agent_id: int | None = None) -> int:
     """Queue what failed once more, as a new message; return its id. Twice is as good as once.
 
-    Whether it may be said now is asked as for any message: by whom is the caller's to know.
+    What nobody typed (the bot's words, the desk's) goes under the epoch it was said under: once a person has taken
+    over it is refused, and a later take withdraws it. Whether the window is open, and who may ask, is the caller's to
+    know.
     """
-    row = _locked_message(tx, message_id)
+    _, row = _locked_message(tx, message_id)
     known = tx.execute(sa.select(messages.c.id).where(messages.c.again_of == message_id)).scalar()
     if known is not None:
         return int(known)
-    if row.status is not Status.FAILED:
-        raise NotAllowed(f"(it is {row.status.value if row.status else 'not ours'}; only what failed is sent again)")
+    _require_failed(row, "sent again")
+    if row.wamid is not None and not tx.execute(TOLD_FAILED, {"wamids": [row.wamid]}).first():
+        raise NotAllowed("(WhatsApp has accepted it and never said that it failed)")
     content: says.Outbound = says.from_json(row.content)  # type: ignore[assignment]  # only these are queued
     again = queue(
         tx,
         row.conversation_id,
         content,
         author=row.author,
+        epoch=None if row.author is Author.AGENT else row.said_under,
         agent_id=agent_id or row.agent_id,
         agent_name=row.agent_name,
         reply_to=row.reply_to,
         again_of=message_id,
         now=now,
     )
-    return int(again or 0)  # bound to no epoch, it is never refused
+    if again is None:
+        raise Overtaken
+    return again
+
+
+def set_aside(tx: Transaction, message_id: int, now: datetime) -> None:
+    """Let what failed rest: it need not go out any more. Twice is as good as once."""
+    _, row = _locked_message(tx, message_id)
+    _require_failed(row, "set aside")
+    if row.set_aside_at is None:
+        tx.execute(sa.update(messages).where(messages.c.id == message_id).values(set_aside_at=now))
+
+
+def _require_failed(row: Any, done: str) -> None:
+    if row.status is not Status.FAILED:
+        raise NotAllowed(f"(it is {row.status.value if row.status else 'not ours'}; only what failed is {done})")
 
 
 @dataclass(frozen=True)
@@ -235,40 +276,73 @@ class Dead:
     code: int
 
 
-def dead_letters(tx: Transaction, limit: int = 100) -> list[Dead]:
-    """Return what failed and was not sent again, the newest first."""
+class Rest(str, Enum):
+    """Why a message that failed waits for nobody, or that it does."""
+
+    FAILED = "failed"  # somebody has to see to it
+    SET_ASIDE = "set_aside"  # somebody has: it need not go out
+    OVERTAKEN = "overtaken"  # the bot said it, and a person has taken over since
+
+
+def dead_letters(tx: Transaction, limit: int = 100, rest: Rest = Rest.FAILED) -> list[Dead]:
+    """Return what failed and was not sent again, the newest first: what waits for somebody, or what no longer does."""
     again = messages.alias("again")
     repeated = sa.select(again.c.id).where(again.c.again_of == messages.c.id).exists()
+    # As may_bot_speak has it; send_again asks that one.
+    overtaken = sa.and_(
+        messages.c.author != Author.AGENT,
+        sa.or_(conversations.c.holder == Holder.AGENT, messages.c.said_under < conversations.c.muted_at),
+    )
+    aside = messages.c.set_aside_at.is_not(None)
+    which = {
+        Rest.FAILED: sa.and_(~aside, ~overtaken),
+        Rest.SET_ASIDE: aside,
+        Rest.OVERTAKEN: sa.and_(~aside, overtaken),
+    }
     rows = tx.execute(
         sa.select(messages, conversations.c.key)
         .join(conversations, conversations.c.id == messages.c.conversation_id)
-        .where(sa.text("messages.status = 'failed'"), ~repeated)
+        .where(sa.text("messages.status = 'failed'"), ~repeated, ~NOT_TOLD_FAILED, which[rest])
         .order_by(messages.c.id.desc())
         .limit(limit)
     )
     return [Dead(row.id, row.key, row.at, row.author, row.type, row.error, row.error_code) for row in rows]
 
 
-def _may_go(now: datetime) -> Any:
+def _may_go(now: datetime, stopped: Collection[str] = ()) -> Any:
     """Return the condition under which a queued message is looked at: its time has come, its number is not stopped."""
-    stopped = (
-        sa.select(numbers.c.phone_number_id)
-        .where(numbers.c.phone_number_id == conversations.c.phone_number_id, numbers.c.stopped_until > now)
-        .exists()
-    )
-    return sa.and_(
+    due = sa.and_(
         UNSENT,
         messages.c.status == Status.QUEUED,
         sa.or_(messages.c.not_before.is_(None), messages.c.not_before <= now),
         sa.or_(conversations.c.awaits_until.is_(None), conversations.c.awaits_until <= now),
-        ~stopped,
     )
+    return due & conversations.c.phone_number_id.not_in(sorted(stopped)) if stopped else due
+
+
+def _stopped(tx: Transaction, now: datetime) -> set[str]:
+    """Return which of our numbers may not send now."""
+    return set(tx.execute(sa.select(numbers.c.phone_number_id).where(numbers.c.stopped_until > now)).scalars())
+
+
+def _all_are(tx: Transaction, stopped: Collection[str]) -> bool:
+    """Say whether no other number has conversations; they are few, and an index leads from one to the next."""
+    number: str | None = ""
+    while number is not None:
+        following = sa.select(sa.func.min(conversations.c.phone_number_id))
+        number = tx.execute(following.where(conversations.c.phone_number_id > number)).scalar()
+        if number is not None and number not in stopped:
+            return False
+    return True
 
 
 def is_due(tx: Transaction, now: datetime) -> bool:
     """Say whether anything could be claimed; a cheap look before a transaction that writes."""
+    stopped = _stopped(tx, now)
+    if stopped and _all_are(tx, stopped):
+        return False  # however much waits, which can be very much by then
     found = sa.select(messages.c.id).join(conversations, conversations.c.id == messages.c.conversation_id)
-    return tx.execute(found.where(_may_go(now)).limit(1)).first() is not None
+    return tx.execute(found.where(_may_go(now, stopped)).limit(1)).first() is not None
 
 
 def claim(tx: Transaction, now: datetime, lease: timedelta = LEASE, *, per_second: float = 80.0) -> Outgoing | None:
@@ -295,17 +369,19 @@ def claim_some(
         )
         .exists()
     )
+    stopped = _stopped(tx, now)
     claimed: list[Outgoing] = []
     resolved = True
     while resolved and len(claimed) < most:  # again, when something was withdrawn: that lets the next one go
         resolved = False
         candidates = tx.execute(
-            sa.select(messages.c.id, messages.c.conversation_id)
+            sa.select(messages.c.id, messages.c.conversation_id, conversations.c.phone_number_id)
             .join(conversations, conversations.c.id == messages.c.conversation_id)
-            .where(_may_go(now), ~blocked)
+            .where(_may_go(now, stopped), ~blocked)
             .order_by(messages.c.id)
             .limit(20 + most)
         ).all()
+        _know_numbers(tx, {candidate.phone_number_id for candidate in candidates})
         for candidate in candidates:
             found = _claim(tx, candidate, now, lease, per_second)
             if isinstance(found, Outgoing):
@@ -345,18 +421,21 @@ def _claim(tx: Transaction, candidate: Any, now: datetime, lease: timedelta, per
         words = "more than 24 hours since the contact last wrote; only a template may be sent"
         _move(tx, row, Status.FAILED, now, error=words, error_code=SHUT)
         return _RESOLVED
-    pause = _pace_contact(tx, conversation, now) or _pace_number(tx, conversation.phone_number_id, now, per_second)
+    number = _number(tx, conversation.phone_number_id)
+    if number is None:
+        return None  # another sender is busy with this number
+    pause = _contact_pauses(conversation, now) or _number_pauses(number, now)
     if pause is not None:
         tx.execute(sa.update(messages).where(mine).values(not_before=pause))
         return None
+    _charge(tx, conversation, number, now, per_second)
     if file_of(content):
         lease = max(lease, UPLOAD_LEASE)
-    open_s = tx.execute(sa.select(doors.c.open_s).where(doors.c.name == WEBHOOK)).scalar()
     step = {
         "status": Status.SENDING,
         "lease_until": now + lease,
         "attempts": row.attempts + 1,
-        "door_s": open_s or 0.0,
+        "door_s": _open_s(tx),
     }
     if not tx.execute(sa.update(messages).where(mine).values(step)).rowcount:
         return None
@@ -370,6 +449,7 @@ def _claim(tx: Transaction, candidate: Any, now: datetime, lease: timedelta, per
         content=content,
         attempts=row.attempts + 1,
         reply_to=row.reply_to,
+        claimed_at=now,
     )
 
 
@@ -379,10 +459,23 @@ def file_of(content: says.Outbound) -> says.Media | None:
     return media if media is not None and media.file else None
 
 
-def renew(tx: Transaction, message_id: int, now: datetime) -> bool:
-    """Begin the lease anew once the upload is done; False if the message is ours no more."""
-    mine = (messages.c.id == message_id) & (messages.c.status == Status.SENDING)
-    return bool(tx.execute(sa.update(messages).where(mine).values(lease_until=now + LEASE)).rowcount)
+def renew(tx: Transaction, message_id: int, now: datetime, *, attempt: int) -> bool:
+    """Begin the lease of this attempt anew once the upload is done; False if it may not be sent (any more).
+
+    Then its lease ran out and somebody else has it, or a person took over meanwhile.
+    """
+    conversation, row = _locked_message(tx, message_id)
+    muted = row.epoch is not None and not may_bot_speak(conversation.holder, row.epoch, conversation.muted_at)
+    if row.status is not Status.SENDING or row.attempts != attempt or muted:
+        return False
+    anew = {"lease_until": now + LEASE, "door_s": _open_s(tx)}  # nothing was sent before: listening begins here
+    tx.execute(sa.update(messages).where(messages.c.id == message_id).values(anew))
+    return True
+
+
+def _open_s(tx: Transaction) -> float:
+    """Return how long the webhook was open until now, all in all."""
+    return tx.execute(sa.select(doors.c.open_s).where(doors.c.name == WEBHOOK)).scalar() or 0.0
 
 
 def _is_first(tx: Transaction, row: Any) -> bool:
@@ -400,54 +493,78 @@ def _awaits(conversation: Any, now: datetime) -> bool:
     return conversation.awaits_until is not None and conversation.awaits_until > now
 
 
-def _pace_contact(tx: Transaction, conversation: Any, now: datetime) -> datetime | None:
-    """Count one message to this contact; or return when the next may go, if they have had too many.
-
-    The leaky bucket as one moment: when everything sent so far would be paid off at one message in PAIR_EVERY.
-    """
-    paid_off = max(conversation.paced_until or now, now)
-    earliest = paid_off - PAIR_EVERY * (PAIR_BURST - 1)
-    if earliest > now:
-        return earliest
-    tx.execute(
-        sa.update(conversations).where(conversations.c.id == conversation.id).values(paced_until=paid_off + PAIR_EVERY)
-    )
-    return None
+# The leaky bucket as one moment: when everything sent so far would be paid off at the pace that is allowed.
 
 
-def _pace_number(tx: Transaction, phone_number_id: str, now: datetime, per_second: float) -> datetime | None:
-    """Count one message of this number; or return when it may send again."""
-    mine = numbers.c.phone_number_id == phone_number_id
-    row = tx.execute(sa.select(numbers).where(mine).with_for_update()).first()
-    if row is None:
+def _contact_pauses(conversation: Any, now: datetime) -> datetime | None:
+    """Return when the next message to this contact may go, if they have had too many."""
+    earliest = max(conversation.paced_until or now, now) - PAIR_EVERY * (PAIR_BURST - 1)
+    return earliest if earliest > now else None
+
+
+def _number_pauses(number: Any, now: datetime) -> datetime | None:
+    """Return when this number may send again, if it has sent too many."""
+    earliest = (number.paced_until or now) - NUMBER_BURST
+    return earliest if earliest > now else None
+
+
+def _charge(tx: Transaction, conversation: Any, number: Any, now: datetime, per_second: float) -> None:
+    """Count one message to this contact and of this number; only once both allow it."""
+    paid_off = max(conversation.paced_until or now, now) + PAIR_EVERY
+    theirs = conversations.c.id == conversation.id
+    tx.execute(sa.update(conversations).where(theirs).values(paced_until=paid_off))
+    paid_off = max(number.paced_until or now, now) + timedelta(seconds=1 / per_second)
+    ours = numbers.c.phone_number_id == number.phone_number_id
+    tx.execute(sa.update(numbers).where(ours).values(paced_until=paid_off))
+
+
+def _give_back(tx: Transaction, conversation: Any, now: datetime) -> None:
+    """Count one message to this contact less: it never left."""
+    if conversation.paced_until is not None and conversation.paced_until > now:
+        paid_off = max(conversation.paced_until - PAIR_EVERY, now)
+        mine = conversations.c.id == conversation.id
+        tx.execute(sa.update(conversations).where(mine).values(paced_until=paid_off))
+
+
+def _know_numbers(tx: Transaction, ours: Collection[str]) -> None:
+    """Have a row for each of these numbers; new ones in one order, since who inserts waits for who has inserted."""
+    known = set(tx.execute(sa.select(numbers.c.phone_number_id)).scalars())
+    for phone_number_id in sorted(set(ours) - known):
         insert_new(tx, numbers, phone_number_id=phone_number_id)
-        row = tx.execute(sa.select(numbers).where(mine).with_for_update()).one()
-    paid_off = max(row.paced_until or now, now)
-    if paid_off - NUMBER_BURST > now:
-        return paid_off - NUMBER_BURST
-    tx.execute(sa.update(numbers).where(mine).values(paced_until=paid_off + timedelta(seconds=1 / per_second)))
-    return None
+
+
+def _number(tx: Transaction, phone_number_id: str) -> Any:
+    """Return one of our numbers, locked; None while another sender has it.
+
+    Nobody who holds a number waits for another one, or two senders could wait for each other.
+    """
+    mine = numbers.c.phone_number_id == phone_number_id
+    return tx.execute(sa.select(numbers).where(mine).with_for_update(skip_locked=True)).first()
 
 
 def bring_under(
     tx: Transaction, conversation_id: int, message_ids: list[int], *, muted_at: int, epoch: int, now: datetime
 ) -> None:
-    """Carry unsent words over to a conversation theirs was merged into, where epochs count differently.
+    """Carry our words over to a conversation theirs was merged into, where epochs count differently.
 
-    What a person had overtaken there must not be heard here; the rest counts as composed now.
+    What a person had overtaken there must not be heard here, nor be sent again should it turn out to have failed; the
+    rest counts as composed now.
     """
-    ours = messages.c.id.in_(message_ids) & messages.c.epoch.is_not(None)
-    for row in tx.execute(sa.select(messages).where(ours, messages.c.status == Status.QUEUED)).all():
+    ours = messages.c.id.in_(message_ids)
+    bound = ours & messages.c.epoch.is_not(None)
+    for row in tx.execute(sa.select(messages).where(bound, messages.c.status == Status.QUEUED)).all():
         if row.epoch < muted_at:
             _move(tx, row, Status.WITHDRAWN, now, error="a person took over before it was sent")
-    under = sa.case((messages.c.epoch >= muted_at, epoch), else_=-1)  # if it is being sent now: not a second time
-    tx.execute(sa.update(messages).where(ours).values(epoch=under))
+    for column, which in ((messages.c.epoch, bound), (messages.c.said_under, ours)):
+        under = sa.case((column >= muted_at, epoch), else_=-1)  # if it is being sent now: not a second time
+        tx.execute(sa.update(messages).where(which).values({column.name: under}))
 
 
 def stop_number(tx: Transaction, phone_number_id: str, until: datetime) -> None:
-    """Send nothing from this number until then; nothing is lost, everything waits."""
+    """Send nothing from this number until then, or for longer if it was told so; nothing is lost, everything waits."""
     insert_new(tx, numbers, phone_number_id=phone_number_id)
-    mine = numbers.c.phone_number_id == phone_number_id
+    sooner = numbers.c.stopped_until.is_(None) | (numbers.c.stopped_until < until)
+    mine = (numbers.c.phone_number_id == phone_number_id) & sooner
     tx.execute(sa.update(numbers).where(mine).values(stopped_until=until))
 
 
@@ -459,27 +576,31 @@ def settle(  # noqa: C901  # one case for each kind
     A sender that slept through its lease may come back when another one has the message: then only what Meta has
     accepted still counts, or the same words would be put back and sent again.
     """
-    row = _locked_message(tx, message_id)
+    conversation, row = _locked_message(tx, message_id)
     if attempt is not None and row.attempts != attempt and outcome.kind is not Kind.ACCEPTED:
         return
     if row.status is not Status.SENDING and outcome.kind is not Kind.ACCEPTED:
         return  # a status told us more than the answer could
+    if outcome.kind in {Kind.LATER, Kind.SLOWER, Kind.STOPPED}:
+        _give_back(tx, conversation, now)
     match outcome.kind:
         case Kind.ACCEPTED:
-            status = advance(row.status, Status.SENT)
+            status = _hears_sent(tx, row.status, row.wamid or outcome.wamid)
             _move(tx, row, status, now, wamid=row.wamid or outcome.wamid, error="", error_code=0)
+            if row.status is Status.FAILED:
+                _need_no_person(tx, [(row.conversation_id, row.id)])
             if status is Status.SENT and row.type != "reaction":  # of a reaction no delivery is ever reported
                 _await(tx, row, now + IN_ORDER)
             _apply_early_reports(tx, row.id, outcome.wamid, now)
         case Kind.LATER | Kind.SLOWER:
-            if row.type != "template" and not _window_is_open(tx, row.conversation_id, now):
+            if row.type != "template" and not window_is_open(conversation.window_ends, now):
                 _move(tx, row, Status.FAILED, now, error=outcome.words, error_code=outcome.code)
                 return
             # However often: giving up is for when it could not be sent any more.
             later = now + outcome.wait
             _move(tx, row, Status.QUEUED, now, not_before=later, error=outcome.words, error_code=outcome.code)
             if outcome.kind is Kind.SLOWER:
-                stop_number(tx, _number_of(tx, row.conversation_id), later)
+                stop_number(tx, conversation.phone_number_id, later)
         case Kind.UNHEARD:
             # It stays `sending` until its lease ends: a status bearing our callback may still settle it.
             tx.execute(
@@ -493,7 +614,7 @@ def settle(  # noqa: C901  # one case for each kind
             later = now + outcome.wait
             attempts = row.attempts - 1  # nothing is wrong with this message
             _move(tx, row, Status.QUEUED, now, attempts=attempts, error=outcome.words, error_code=outcome.code)
-            stop_number(tx, _number_of(tx, row.conversation_id), later)
+            stop_number(tx, conversation.phone_number_id, later)
 
 
 def expire(tx: Transaction, now: datetime) -> int:
@@ -503,6 +624,9 @@ def expire(tx: Transaction, now: datetime) -> int:
     everything the sender is back long before the webhook is, and what Meta could not tell us it tells again after a
     pause as long as the outage. If nobody could hear for very long, a person decides: nothing is ever sent twice.
     """
+    # Further off than any lease lasts: the clock was set back, and listening begins anew.
+    odd = (messages.c.status == Status.SENDING) & (messages.c.lease_until > now + UPLOAD_LEASE)
+    tx.execute(sa.update(messages).where(UNSENT, odd).values(lease_until=now + LISTENING, door_s=_open_s(tx)))
     silent = (messages.c.status == Status.SENDING) & (messages.c.lease_until < now)
     due = tx.execute(sa.select(messages).where(UNSENT, silent).limit(100)).all()
     if not due:
@@ -514,7 +638,7 @@ def expire(tx: Transaction, now: datetime) -> int:
         verdict = _may_have_been_accepted(found, door, heard_at, now)
         if verdict is None:
             continue
-        row = _locked_message(tx, found.id, skip_locked=True)
+        _, row = _locked_message(tx, found.id, skip_locked=True)
         if row is None or row.status is not Status.SENDING or row.lease_until != found.lease_until:
             continue
         expired += 1
@@ -538,14 +662,9 @@ def _may_have_been_accepted(row: Any, door: Any, heard_at: datetime | None, now:
     sent_at = row.lease_until - LEASE
     listened = timedelta(seconds=max(door.open_s - (row.door_s or 0.0), 0.0))
     shut = min(max(now - sent_at - listened, timedelta(0)), LISTENED_ENOUGH)
-    quiet = heard_at is None or heard_at < sent_at
+    quiet = heard_at is None or not sent_at <= heard_at <= now  # from the future: the clock was set back since
     enough = LISTENING + shut + (LISTENING_IN_SILENCE if quiet else timedelta(0))
     return False if listened > enough else None
-
-
-def hear(tx: Transaction, reported: Reported, now: datetime) -> bool:
-    """Keep a report and move its message on; say whether it was news."""
-    return hear_all(tx, [reported], now)[0]
 
 
 def hear_all(tx: Transaction, reported: list[Reported], now: datetime) -> list[bool]:
@@ -590,12 +709,11 @@ def _reported_messages(tx: Transaction, reported: list[Reported]) -> list[int | 
     rows = tx.execute(BY_WAMID, {"wamids": [one.wamid for one in reported]})
     by_wamid = {row.wamid: int(row.id) for row in rows}
     ours = {one.wamid: found for one in reported if one.wamid not in by_wamid and (found := _own_id(one)) is not None}
-    unheard: set[int] = set()
     if ours:
-        unheard = set(tx.execute(UNHEARD, {"ids": list(ours.values())}).scalars())
-    return [
-        by_wamid.get(one.wamid) or (ours[one.wamid] if ours.get(one.wamid) in unheard else None) for one in reported
-    ]
+        # Its answer may have been written down since the first look: then Meta's id is there now.
+        wamids = {row.id: row.wamid for row in tx.execute(BY_OWN_ID, {"ids": list(ours.values())})}
+        by_wamid |= {wamid: id_ for wamid, id_ in ours.items() if id_ in wamids and wamids[id_] in {None, wamid}}
+    return [by_wamid.get(one.wamid) for one in reported]
 
 
 def _own_id(reported: Reported) -> int | None:
@@ -619,12 +737,12 @@ def _locked_messages(tx: Transaction, message_ids: set[int]) -> dict[int, dict[s
 def _follow(tx: Transaction, heard: list[tuple[Any, dict[str, Any]]], now: datetime) -> None:
     """Move messages on as reports say; what waited for their delivery may go. The rows follow along."""
     moved: dict[int, dict[str, Any]] = {}
-    settled: set[int] = set()
+    failed = {row["id"] for _, row in heard if row["status"] is Status.FAILED}
     for report, row in heard:
         told = Status(report.status)
         status = advance(row["status"], told)
-        if told is not Status.SENT:  # failed, delivered, read, played: its place in the order is settled
-            settled.add(row["id"])
+        if told is Status.SENT:
+            status = _hears_sent(tx, row["status"], report.wamid)
         if status is row["status"] and row["wamid"] is not None:
             continue
         row |= {"status": status, "wamid": report.wamid}
@@ -638,28 +756,52 @@ def _follow(tx: Transaction, heard: list[tuple[Any, dict[str, Any]]], now: datet
         values = [{"id_": row["id"], **{f"{name}_": row[name] for name in columns}} for row in moved.values()]
         tx.execute(MOVE_ON, values)
         for row in moved.values():
-            if row["status"] is Status.FAILED and row["author"] is Author.BOT:
+            if _has_failed(row) and row["author"] is Author.BOT:
                 _leave_to_a_person(tx, row["conversation_id"], row["id"])
         changes.note_all(tx, [row["conversation_id"] for row in moved.values()], Change.STATUS, now)
+    places = {row["id"]: (row["conversation_id"], row["id"]) for _, row in heard}
+    _need_no_person(tx, [places[row["id"]] for row in moved.values() if row["id"] in failed and not _has_failed(row)])
+    # Failed, delivered, read, played: its place in the order is settled.
+    settled = [places[row["id"]] for report, row in heard if Status(report.status) is not Status.SENT]
     if settled:
         nothing = {"awaits_id": None, "awaits_until": None}
-        tx.execute(sa.update(conversations).where(conversations.c.awaits_id.in_(sorted(settled))).values(nothing))
+        tx.execute(sa.update(conversations).where(_where(settled, conversations.c.awaits_id)).values(nothing))
+
+
+def _has_failed(row: dict[str, Any]) -> bool:
+    return row["status"] is Status.FAILED
+
+
+def _hears_sent(tx: Transaction, status: Status, wamid: str) -> Status:
+    """Return the status after Meta said that it has accepted the message.
+
+    That outdoes a failure which is only our own conclusion from its silence, but none that it told us of.
+    """
+    if status is Status.FAILED and not tx.execute(TOLD_FAILED, {"wamids": [wamid]}).first():
+        return Status.SENT
+    return advance(status, Status.SENT)
+
+
+def _where(pairs: Collection[tuple[int, int]], column: Any) -> Any:
+    """Return the condition for the conversations in which this column names one of these messages.
+
+    By the conversations' own ids, so that it need not look through all of them.
+    """
+    theirs, ids = sorted({one for one, _ in pairs}), sorted({one for _, one in pairs})
+    return conversations.c.id.in_(theirs) & column.in_(ids)
+
+
+def _need_no_person(tx: Transaction, pairs: Collection[tuple[int, int]]) -> None:
+    """Forget that the bot's words did not arrive: they did. Where a person was asked for already, one comes."""
+    if pairs:
+        mine = _where(pairs, conversations.c.undelivered_id)
+        tx.execute(sa.update(conversations).where(mine).values(undelivered_id=None))
 
 
 def _await(tx: Transaction, message: Any, until: datetime) -> None:
     """Let the next message of the conversation wait for the delivery of this one."""
     mine = conversations.c.id == message.conversation_id
     tx.execute(sa.update(conversations).where(mine).values(awaits_id=message.id, awaits_until=until))
-
-
-def _number_of(tx: Transaction, conversation_id: int) -> str:
-    find = sa.select(conversations.c.phone_number_id).where(conversations.c.id == conversation_id)
-    return str(tx.execute(find).scalar_one())
-
-
-def _window_is_open(tx: Transaction, conversation_id: int, now: datetime) -> bool:
-    ends = tx.execute(sa.select(conversations.c.window_ends).where(conversations.c.id == conversation_id)).scalar()
-    return window_is_open(ends, now)
 
 
 def _apply_early_reports(tx: Transaction, message_id: int, wamid: str, now: datetime) -> None:

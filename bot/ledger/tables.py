@@ -68,6 +68,9 @@ class Word(TypeDecorator):  # type: ignore[misc]
 # As words, not as parameters: SQLite uses a partial index only where the query says its condition literally.
 WAITING = sa.text("messages.waiting")
 UNSENT = sa.text("messages.status IN ('queued', 'sending')")
+TO_READ_AGAIN = sa.text("deliveries.again")
+UNREAD = sa.text("updates.state = 'failed'")
+MOVED = sa.text("updates.kind IN ('renumbered', 'identity')")
 
 deliveries = sa.Table(
     "deliveries",
@@ -76,6 +79,9 @@ deliveries = sa.Table(
     sa.Column("received_at", Moment, nullable=False),
     sa.Column("body", sa.LargeBinary, nullable=False),  # as it came, byte for byte
     sa.Column("again", sa.Boolean, nullable=False, server_default=sa.false()),  # somebody asked to read it again
+    sa.Column("tried_at", Moment),  # when that was last done
+    sa.Index("ix_deliveries_received_at", "received_at"),
+    sa.Index("ix_deliveries_again", "id", sqlite_where=sa.text("again"), postgresql_where=sa.text("again")),
 )
 
 updates = sa.Table(
@@ -88,6 +94,18 @@ updates = sa.Table(
     sa.Column("state", Word(UpdateState), nullable=False),
     sa.Column("wamid", sa.String(512)),
     sa.Column("remark", sa.String(300), nullable=False, server_default=""),
+    sa.Index(
+        "ix_updates_failed",
+        "delivery_id",
+        sqlite_where=sa.text("state = 'failed'"),
+        postgresql_where=sa.text("state = 'failed'"),
+    ),
+    sa.Index(
+        "ix_updates_moved",
+        "wamid",
+        sqlite_where=sa.text("kind IN ('renumbered', 'identity')"),
+        postgresql_where=sa.text("kind IN ('renumbered', 'identity')"),
+    ),
 )
 
 contacts = sa.Table(
@@ -139,6 +157,12 @@ conversations = sa.Table(
     sa.UniqueConstraint("phone_number_id", "contact_id"),
     sa.Index("ix_conversations_holder_last", "holder", "last_message_at"),
     sa.Index("ix_conversations_merged_into", "merged_into"),
+    sa.Index(
+        "ix_conversations_undelivered",
+        "id",
+        sqlite_where=sa.text("undelivered_id IS NOT NULL"),
+        postgresql_where=sa.text("undelivered_id IS NOT NULL"),
+    ),
 )
 
 turns = sa.Table(
@@ -186,6 +210,7 @@ messages = sa.Table(
     sa.Column("status", Word(Status)),
     sa.Column("n", sa.Integer),  # which of its turn's messages
     sa.Column("epoch", Id),  # the bot's epoch when it was composed; NULL: bound to none (see outbox.queue)
+    sa.Column("said_under", Id),  # the epoch it was said under, whether bound to it or not (see outbox.send_again)
     sa.Column("agent_id", Id),
     sa.Column("agent_name", sa.String(200), nullable=False, server_default=""),
     sa.Column("client_key", sa.String(80)),
@@ -196,6 +221,7 @@ messages = sa.Table(
     sa.Column("error", sa.String(500), nullable=False, server_default=""),
     sa.Column("error_code", sa.Integer, nullable=False, server_default="0"),  # Meta's
     sa.Column("again_of", Id),  # the failed message this one repeats
+    sa.Column("set_aside_at", Moment),  # it failed, and somebody decided that it need not go out
     sa.UniqueConstraint("turn_id", "n"),
     sa.UniqueConstraint("conversation_id", "client_key"),
     sa.Index("ix_messages_conversation", "conversation_id", "id"),

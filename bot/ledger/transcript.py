@@ -74,6 +74,7 @@ class Said:
     origin: dict[str, Any]  # forwarded, from an advertisement …
     edited_at: datetime | None
     deleted_at: datetime | None  # taken back
+    sent_again: bool  # it failed, and somebody has sent it once more
 
 
 def contact_of(tx: Transaction, key: str) -> ContactCard:
@@ -124,6 +125,12 @@ def merged_into(tx: Transaction, conversation_id: int) -> list[int]:
         theirs = sa.select(conversations.c.id).where(conversations.c.merged_into == one)
         found += tx.execute(theirs).scalars().all()
     return found
+
+
+def keys_with(tx: Transaction, contact_id: int) -> list[str]:
+    """Return the keys of a contact's conversations, one for each of our numbers they wrote to."""
+    theirs = (conversations.c.contact_id == contact_id) & conversations.c.merged_into.is_(None)
+    return list(tx.execute(sa.select(conversations.c.key).where(theirs).order_by(conversations.c.id)).scalars())
 
 
 def windows_of(tx: Transaction, keys: set[str]) -> dict[str, datetime | None]:
@@ -215,6 +222,7 @@ def messages_of(tx: Transaction, conversation_id: int, limit: int = 1000) -> lis
         .order_by(messages.c.id.desc())
         .limit(limit)
     ).all()
+    repeated = {row.again_of for row in rows}
     return [
         Said(
             id=row.id,
@@ -233,6 +241,7 @@ def messages_of(tx: Transaction, conversation_id: int, limit: int = 1000) -> lis
             origin=row.origin or {},
             edited_at=row.edited_at,
             deleted_at=row.deleted_at,
+            sent_again=row.id in repeated,
         )
         for row in reversed(rows)
     ]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -29,6 +31,7 @@ LEASE = timedelta(seconds=20)  # renewed while the bot thinks; a dead process is
 TRIES = 2  # a turn that dies twice is a person's matter
 BURST_SIZE = 20  # messages; more than that is not one question any more
 UNSEEN = "(something WhatsApp can't show us)"  # another business's bot writes like that, again and again
+HEARD_IN_SILENCE = 3  # turns without a word (twenty photos while a person is awaited) cost less than answers
 ALONE = (says.Tap, says.Place, says.Order, says.Answers, says.Cards)  # each says all there is to say by itself
 
 
@@ -93,26 +96,43 @@ class Understood:
     confidence: float
 
 
-def waiting_conversations(tx: Transaction, now: datetime) -> list[int]:
-    """Return the conversations in which something waits and nobody is at work, the longest waiting first."""
-    idle = sa.or_(conversations.c.lease_until.is_(None), conversations.c.lease_until < now)
-    rows = tx.execute(
-        sa.select(messages.c.conversation_id)
+def due(tx: Transaction, quiet: timedelta, now: datetime, *, but: Collection[int] = (), limit: int = 32) -> list[int]:
+    """Return the conversations that want an answer now and nobody is at work on, the longest waiting first.
+
+    Of the `limit` longest waiting ones, that is, leaving out those named. Only a look.
+    """
+    first = (
+        sa.select(messages.c.conversation_id, sa.func.min(messages.c.id).label("first"))
         .join(conversations, conversations.c.id == messages.c.conversation_id)
-        .where(WAITING, idle)
+        .where(WAITING, _nobody_is_at_work(now), conversations.c.id.not_in(list(but)))
         .group_by(messages.c.conversation_id)
         .order_by(sa.func.min(messages.c.id))
+        .limit(limit)
+        .subquery()
     )
-    return [int(row.conversation_id) for row in rows]
+    place = sa.func.row_number().over(partition_by=messages.c.conversation_id, order_by=messages.c.id)
+    theirs = (
+        sa.select(messages, first.c.first, place.label("place"))
+        .join(first, first.c.conversation_id == messages.c.conversation_id)
+        .where(WAITING)
+        .subquery()
+    )
+    rows = tx.execute(
+        sa.select(theirs).where(theirs.c.place <= BURST_SIZE).order_by(theirs.c.first, theirs.c.id)
+    )  # one contact's hundreds must not cost the others their look
+    found = []
+    for conversation_id, waiting in itertools.groupby(rows, key=lambda row: int(row.conversation_id)):
+        burst = list(waiting)
+        ends = _burst(burst, quiet, now)[1] if burst[0].turn_id is None else None  # a turn that died wants no pause
+        if ends is None or ends <= now:
+            found.append(conversation_id)
+    return found
 
 
-def answer_due(tx: Transaction, conversation_id: int, quiet: timedelta, now: datetime) -> datetime | None:
-    """Return when what waits in a conversation is to be answered; None when nothing waits. Only a look."""
-    waits = (messages.c.conversation_id == conversation_id) & WAITING
-    waiting = tx.execute(sa.select(messages).where(waits).order_by(messages.c.id).limit(BURST_SIZE)).all()
-    if not waiting:
-        return None
-    return (_burst(waiting, quiet)[1] if waiting[0].turn_id is None else None) or now
+def _nobody_is_at_work(now: datetime) -> Any:
+    """No lease, one that has run out, or one no process can have: the clock was set back since."""
+    lease = conversations.c.lease_until
+    return sa.or_(lease.is_(None), lease < now, lease > now + LEASE)
 
 
 def begin_turn(
@@ -151,7 +171,7 @@ def begin_turn(
     if not waiting:
         release(tx, conversation_id, owner)
         return None
-    burst, ends = _burst(waiting, manners.quiet)
+    burst, ends = _burst(waiting, manners.quiet, now)
     if ends is not None and now < ends:
         release(tx, conversation_id, owner)
         return NotYet(ends)
@@ -176,7 +196,7 @@ def begin_turn(
     return turn
 
 
-def _burst(waiting: list[Any], quiet: timedelta) -> tuple[list[Any], datetime | None]:
+def _burst(waiting: list[Any], quiet: timedelta, now: datetime) -> tuple[list[Any], datetime | None]:
     """Return the messages that are answered together, and when; None: at once, nothing can follow that belongs to them.
 
     In the order they were written, by Meta's clock: deliveries overtake each other.
@@ -191,18 +211,14 @@ def _burst(waiting: list[Any], quiet: timedelta) -> tuple[list[Any], datetime | 
         length += len(row.text) + 1
         if alone:
             return burst, None
-    arrivals = [row.arrived_at or row.at for row in burst]
+    arrivals = [min(row.arrived_at or row.at, now) for row in burst]  # later than now: the clock was set back
     ends = None if len(burst) == BURST_SIZE else burst_ends(arrivals, quiet)
     return sorted(burst, key=lambda one: (one.at, one.id)), ends
 
 
 def _lease(tx: Transaction, conversation_id: int, owner: str, now: datetime) -> Any:
     """Make the conversation ours for a while, or return None if another process is at work on it."""
-    free = sa.or_(
-        conversations.c.lease_until.is_(None),
-        conversations.c.lease_until < now,
-        conversations.c.lease_owner == owner,
-    )
+    free = sa.or_(_nobody_is_at_work(now), conversations.c.lease_owner == owner)
     mine = tx.execute(
         sa.update(conversations)
         .where(conversations.c.id == conversation_id, free)
@@ -270,7 +286,8 @@ def _is_too_much(tx: Transaction, row: Any, manners: Manners, now: datetime) -> 
         (timedelta(days=1), manners.answers_in_a_day),
     ):
         lately = sa.select(sa.func.count()).where(since, turns.c.began_at > now - span)
-        if tx.execute(lately).scalar_one() > most:
+        answers = tx.execute(lately.where(turns.c.bubbles > 0)).scalar_one()
+        if answers >= most or tx.execute(lately).scalar_one() > most * HEARD_IN_SILENCE:
             return Reason.FLOOD
     if manners.notices_machines and is_a_machine(_exchanges(tx, row.id, row.muted_at)):
         return Reason.MACHINE

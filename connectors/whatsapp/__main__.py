@@ -1,8 +1,9 @@
-"""python -m connectors.whatsapp send | simulate, and the commands of cli.py."""
+"""python -m connectors.whatsapp receive | send | simulate, and the commands of cli.py."""
 
 from __future__ import annotations
 
 import argparse
+import asyncio
 import logging
 import signal
 import sys
@@ -12,12 +13,17 @@ from bot import clock, logs
 from bot.errors import BotError
 from bot.ledger.transaction import Ledger
 from bot.settings import Settings
-from connectors.whatsapp import cli
+from connectors.whatsapp import cli, door
 from connectors.whatsapp.client import CloudApi
 from connectors.whatsapp.sender import Duties, Sender
 from connectors.whatsapp.simulator.app import PortTaken, Simulator, serve
 
 log = logging.getLogger("connectors.whatsapp")
+
+
+def receive(settings: Settings) -> None:
+    """Write down what Meta brings until told to stop."""
+    asyncio.run(door.receive(settings))
 
 
 def send(settings: Settings) -> None:
@@ -51,13 +57,18 @@ def simulate(settings: Settings) -> None:
 
 def main() -> int:
     """Run one of WhatsApp's processes, or look after what they left."""
-    parser = argparse.ArgumentParser(prog="python -m connectors.whatsapp")
+    parser = argparse.ArgumentParser(
+        prog="python -m connectors.whatsapp",
+        epilog=cli.EXIT_CODES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     commands = parser.add_subparsers(dest="command", required=True, metavar="command")
+    commands.add_parser("receive", help="the webhook: write down what Meta brings")
     commands.add_parser("send", help="send what is queued to the Cloud API")
     commands.add_parser("simulate", help="a Cloud API on this machine, with a phone in the browser")
     cli.add_to(commands)
     asked = parser.parse_args()
-    processes = {"send": send, "simulate": simulate}
+    processes = {"receive": receive, "send": send, "simulate": simulate}
     try:
         settings = Settings.from_env()
         if asked.command not in processes:

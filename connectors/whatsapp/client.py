@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import json
 import mimetypes
 import threading
 import time
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -30,10 +32,14 @@ from connectors.whatsapp.errors import (
     error_of,
 )
 
-TIMEOUT_S = (2.5, 8)  # to connect, and between two bytes; see outbox.LEASE
+TIMEOUT_S = (2.5, 8)  # to connect or send a piece of the body, and between two bytes of the answer
+LEAVES_WITHIN_S = 5.0  # the whole request, however slowly the name is looked up and the connection made
 ANSWER_WITHIN_S = 12.0  # a whole answer, however slowly it trickles
+CALL_WITHIN_S = LEAVES_WITHIN_S + sum(TIMEOUT_S)  # the longest a send takes until it has its answer; see outbox.LEASE
 ANSWER_MAX = 4 * 2**20
-UPLOAD_TIMEOUT_S = (2.5, 60)
+UPLOAD_TIMEOUT_S = (10, 20)
+UPLOAD_LEAVES_WITHIN_S = 65.0  # 16 MB at 2 Mbit/s, 100 MB at 13
+UPLOAD_WITHIN_S = 90.0  # less than outbox.UPLOAD_LEASE
 DOWNLOAD_WITHIN_S = 60.0
 CHUNK = 64 * 2**10
 REDIRECTS_MAX = 3
@@ -64,6 +70,29 @@ class _Bearer(AuthBase):
     def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
         request.headers["Authorization"] = f"Bearer {self._token}"
         return request
+
+
+class _TooLate(Exception):
+    """The body would not leave in time."""
+
+
+class _Body(io.BytesIO):
+    """A request's body, given out piece by piece for as long as there is time.
+
+    In pieces, each has the time-out of its own: urllib3 lets the whole body take no longer than connecting. And what
+    has not left in time must not leave later, when somebody else may have sent the same: half a body Meta never takes.
+    """
+
+    def __init__(self, content: bytes, until: float) -> None:
+        super().__init__(content)
+        self._size = len(content)
+        self._until = until
+
+    def read(self, size: int | None = -1) -> bytes:
+        """Return the next piece."""
+        if self.tell() < self._size and time.monotonic() > self._until:
+            raise _TooLate
+        return super().read(size)
 
 
 class CloudApi:
@@ -119,7 +148,7 @@ class CloudApi:
                 "POST", f"/{phone_number_id}/media",
                 data={"messaging_product": "whatsapp", "type": mime_type},
                 files={"file": (file.name, content, mime_type)},
-                timeout=UPLOAD_TIMEOUT_S,
+                timeout=UPLOAD_TIMEOUT_S, leaves_within_s=UPLOAD_LEAVES_WITHIN_S, within_s=UPLOAD_WITHIN_S,
             )  # fmt: skip
         except Unreachable as problem:  # the message itself has not been sent: the upload may simply be done again
             raise NotConnected(problem.words) from problem
@@ -237,14 +266,28 @@ class CloudApi:
         return _require_success(status, answer, headers)
 
     def _asked(
-        self, method: str, path: str, *, timeout: tuple[float, float] = TIMEOUT_S, **more: Any
+        self,
+        method: str,
+        path: str,
+        *,
+        timeout: tuple[float, float] = TIMEOUT_S,
+        leaves_within_s: float | None = None,
+        within_s: float | None = None,
+        **more: Any,
     ) -> tuple[int, Any, Any]:
         """Call, and return the HTTP status, the JSON (None where there is none) and the headers."""
-        deadline = time.monotonic() + timeout[1] + ANSWER_WITHIN_S - TIMEOUT_S[1]
+        began = time.monotonic()
+        deadline = began + (within_s or ANSWER_WITHIN_S)
+        session = self._session
         with _translated():
-            response = self._session.request(
-                method, self._base + path, auth=self._auth, timeout=timeout, allow_redirects=False, stream=True, **more
-            )
+            request = session.prepare_request(requests.Request(method, self._base + path, auth=self._auth, **more))
+            if isinstance(request.body, (bytes, str)):
+                content = request.body if isinstance(request.body, bytes) else request.body.encode()
+                body: Any = _Body(content, began + (leaves_within_s or LEAVES_WITHIN_S))
+                request.body = body
+            # What `Session.request` would do: a proxy, or a bundle of certificates, that the environment names.
+            around: Any = session.merge_environment_settings(request.url or "", {}, True, None, None)
+            response = session.send(request, timeout=timeout, allow_redirects=False, **around)
         with response:
             try:
                 answer = json.loads(b"".join(_bits(response, ANSWER_MAX, deadline)))
@@ -258,19 +301,27 @@ def _translated() -> Iterator[None]:
     """Turn what requests raises into our two: nothing left, or there was no answer."""
     try:
         yield
-    except (requests.ConnectTimeout, requests.exceptions.SSLError) as problem:
-        raise NotConnected(f"can't connect ({type(problem).__name__})") from problem
-    except requests.ConnectionError as problem:
-        raise _connection_lost(problem) from problem
+    except _TooLate as problem:
+        raise NotConnected("it could not leave in time") from problem
     except requests.RequestException as problem:
+        if isinstance(problem, requests.ConnectTimeout) or _was_not_connected(problem):
+            raise NotConnected(f"can't connect ({type(problem).__name__})") from problem
         raise Unreachable(f"no answer ({type(problem).__name__})") from problem
 
 
-def _connection_lost(problem: requests.ConnectionError) -> NotConnected | Unreachable:
-    """Tell a refused connection, where nothing was sent, from one that broke in the middle."""
+def _was_not_connected(problem: BaseException) -> bool:
+    """Say whether it is sure that nothing was sent: the connection was refused, or broke while TLS was agreed on.
+
+    After that, a broken connection or a broken TLS record may follow a request that Meta has read.
+    """
     if "NewConnectionError" in repr(problem) or "NameResolutionError" in repr(problem):
-        return NotConnected("can't connect")
-    return Unreachable("the connection broke before the answer came")
+        return True
+    cause: BaseException | None = problem
+    while cause is not None:
+        if any(frame.f_code.co_name == "do_handshake" for frame, _ in traceback.walk_tb(cause.__traceback__)):
+            return True
+        cause = cause.__cause__ or cause.__context__
+    return False
 
 
 def _require_success(status: int, answer: Any, headers: Any) -> dict[str, Any]:

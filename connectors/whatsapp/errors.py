@@ -52,7 +52,7 @@ class Unreachable(WhatsAppError):
 
 
 class NotConnected(WhatsAppError):
-    """The request never left: nothing was sent, so it may be sent again at once."""
+    """The request never left, or not whole: nothing was sent, so it may be sent again at once."""
 
 
 class WindowShut(WhatsAppError):

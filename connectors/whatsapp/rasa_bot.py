@@ -41,6 +41,7 @@ INTRODUCTION = "utter_introduction"  # a new contact's first answer begins with 
 TAPPED = re.compile(r"^/(?P<intent>\w+)(?P<entities>\{.*\})?$", re.DOTALL)
 ANSWERS_TO_A_QUESTION = {"affirm", "deny"}  # mean nothing without it; an old button may answer another one
 NOT_UNDERSTOOD = {"intent": {"name": "nlu_fallback", "confidence": 1.0}, "entities": [], "intent_ranking": []}
+ACTION_S = 15.0  # how long one action may take; Rasa itself would wait five minutes
 PATIENCE_S = 15.0  # how long a turn that is done again waits for the action server to come back
 REJECTED = 400  # what an action answers on purpose, to let another one act
 
@@ -324,7 +325,7 @@ def _watch(endpoint: EndpointConfig) -> None:
 
     async def request(*args: Any, **kwargs: Any) -> Any:
         try:
-            return await ask(*args, **kwargs)
+            return await asyncio.wait_for(ask(*args, **kwargs), ACTION_S)
         except Exception as problem:
             faults = _action_faults.get()
             if faults is not None and not (isinstance(problem, ClientResponseError) and problem.status == REJECTED):

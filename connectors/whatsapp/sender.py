@@ -15,14 +15,14 @@ import requests
 from sqlalchemy.exc import SQLAlchemyError
 
 from bot.clock import Clock
-from bot.ledger import alarms, errands, handoffs, inbox, outbox, transcript
+from bot.ledger import alarms, changes, errands, handoffs, inbox, outbox, transcript
 from bot.ledger.errands import Asked
 from bot.ledger.outbox import Kind, Outcome, Outgoing
 from bot.ledger.transaction import Ledger, Transaction
 from bot.messages import MessageTemplate
 from bot.vocabulary import Errand
 from connectors.whatsapp import payloads
-from connectors.whatsapp.client import CloudApi
+from connectors.whatsapp.client import CALL_WITHIN_S, CloudApi
 from connectors.whatsapp.errors import (
     PAIR_LIMIT,
     NotConnected,
@@ -48,7 +48,12 @@ SIGNED_OUT_WAIT = timedelta(seconds=30)
 NOT_CONNECTED_WAIT = timedelta(seconds=2)
 LONGEST_WAIT_S = 64.0  # when Meta names none; its own advice is 4^n seconds: 1, 4, 16, 64
 UPLOADS_MAX = 5
+BEGINS_WITHIN = outbox.LEASE - timedelta(seconds=CALL_WITHIN_S)  # of its claim; later, the call would outlast the lease
 PRUNE_EVERY_S = 600.0
+PRUNED_AT_ONCE = 500  # rows in one transaction: the limit of inbox.prune and changes.prune
+PRUNES_MAX = 50  # in a row; all in all far more than Meta brings in the time
+PRUNE_PAUSE_S = 0.05  # others may write meanwhile
+KEEP_CHANGES = timedelta(days=1)
 
 
 @dataclass(frozen=True)
@@ -105,7 +110,7 @@ def send(ledger: Ledger, api: CloudApi, outgoing: Outgoing, now: Clock, media: P
     """Send a claimed message and write down what became of it. No transaction is open while Meta answers."""
     outcome = _uploaded(ledger, api, outgoing, now, media)
     if isinstance(outcome, Outgoing):
-        outcome = _sent(api, outcome)
+        outcome = _sent(api, outcome, now)
     signed_out = outcome.kind is Kind.STOPPED and outcome.wait >= SIGNED_OUT_WAIT
     alarm = f"{SIGNED_OUT} {outgoing.phone_number_id}"[:64]
     for pause in SETTLE_PAUSES_S:
@@ -143,12 +148,18 @@ def _uploaded(ledger: Ledger, api: CloudApi, outgoing: Outgoing, now: Clock, med
         return Outcome(Kind.LATER, words=str(problem), wait=timedelta(seconds=2**outgoing.attempts))
     except WhatsAppError as problem:
         return outcome_of(problem, outgoing.attempts)
+    claimed_at, claimed_s = now(), time.monotonic()
     with ledger.writing() as tx:
-        outbox.renew(tx, outgoing.id, now())
-    return replace(outgoing, media_id=media_id)
+        if not outbox.renew(tx, outgoing.id, claimed_at, attempt=outgoing.attempts):
+            return Outcome(Kind.LATER, words="it may not be sent any more, or another sender has it")
+    return replace(outgoing, media_id=media_id, claimed_at=claimed_at, claimed_s=claimed_s)
 
 
-def _sent(api: CloudApi, outgoing: Outgoing) -> Outcome:
+def _sent(api: CloudApi, outgoing: Outgoing, now: Clock) -> Outcome:
+    if outgoing.held_for(now()) > BEGINS_WITHIN:
+        # This process, or the whole machine, slept: another sender may have it by now, or a person the conversation.
+        log.warning("a message was claimed too long ago", extra={"action": "send_late", "message_id": outgoing.id})
+        return Outcome(Kind.LATER, words="it was not sent in time")
     try:
         return Outcome(Kind.ACCEPTED, wamid=api.send(outgoing.phone_number_id, payloads.render(outgoing)))
     except WhatsAppError as problem:
@@ -285,19 +296,37 @@ class Sender:
 
     def _keep_house(self) -> None:
         """Bring back what fell silent, pass on what failed, forget what is old, tell what was raised."""
-        now = self._now()
-        with self._ledger.writing() as tx:
-            outbox.expire(tx, now)
-            handoffs.hand_off_undelivered(tx, now)
-            handoffs.give_back_from_phone(tx, now)
-            _alarm_if_stuck(tx, now)
+        self._each(outbox.expire, handoffs.hand_off_undelivered, handoffs.give_back_from_phone, _alarm_if_stuck)
         if time.monotonic() >= self._prune_at:
             self._prune_at = time.monotonic() + PRUNE_EVERY_S
-            with self._ledger.writing() as tx:
-                inbox.prune(tx, now - self._duties.keep_deliveries)
-                if self._duties.account_id:
-                    errands.keep_reading_templates(tx, now)
+            if self._duties.account_id:
+                self._each(errands.keep_reading_templates)
+            self._prune(inbox.prune, self._duties.keep_deliveries)
+            self._prune(changes.prune, KEEP_CHANGES)
         self._tell_alarms()
+
+    def _each(self, *duties: Callable[[Transaction, datetime], object]) -> None:
+        """Do each in a transaction of its own: what fails again and again in one must not stop the others."""
+        for duty in duties:
+            try:
+                with self._ledger.writing() as tx:
+                    duty(tx, self._now())
+            except Exception:  # it is done again in a moment
+                log.exception("a duty failed", extra={"action": "duty_failed", "duty": duty.__name__})
+
+    def _prune(self, prune: Callable[[Transaction, datetime], int], keep: timedelta) -> None:
+        """Forget what is older, a little at a time, so that nobody waits; the rest another time."""
+        for _ in range(PRUNES_MAX):
+            if self._stop.is_set():
+                return
+            try:
+                with self._ledger.writing(lightly=True) as tx:
+                    if prune(tx, self._now() - keep) < PRUNED_AT_ONCE:
+                        return
+            except Exception:  # what is old can wait
+                log.exception("nothing could be pruned", extra={"action": "prune_failed"})
+                return
+            self._stop.wait(PRUNE_PAUSE_S)
 
     def _tell_alarms(self) -> None:
         url = self._duties.alert_webhook_url

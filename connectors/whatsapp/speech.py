@@ -24,6 +24,7 @@ from connectors.whatsapp.choices import LEAD_IN, kept, shorten
 log = logging.getLogger(__name__)
 
 CUT_AT = 4000  # WhatsApp counts characters in a way it does not document; stay below its 4096
+SENTENCE_MAX = CUT_AT // 4  # no piece of a longer text is shorter, so two that are alike are the bot repeating itself
 WITHOUT_A_TEXT = {"ask_place": "Where are you?", "ask_number": "What is your phone number?"}
 MEDIA_KINDS = {
     "image": (".jpg", ".jpeg", ".png"),
@@ -88,11 +89,16 @@ def next_page(tap_id: str, said: Iterable[dict[str, Any]]) -> list[says.Outbound
 def merge(said: Iterable[says.Outbound]) -> list[says.Outbound]:
     """Join what one turn says into as few messages as WhatsApp can show, in its order.
 
-    Reactions stand under another message, so they have no place in the order: they go first, one for each.
+    What is said twice in a row is said once. Reactions stand under another message, so they have no place in the
+    order: they go first, one for each.
     """
     reactions: dict[str, says.Outbound] = {}
     merged: list[says.Outbound] = []
+    before: says.Outbound | None = None
     for content in said:
+        if content == before and says.length(content.text) <= SENTENCE_MAX:
+            continue
+        before = content
         if isinstance(content, says.Reaction):
             reactions[content.wamid] = content
             continue

@@ -5,24 +5,24 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
+from collections import deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from datetime import datetime
 
 from bot import messages as says
 from bot.clock import Clock
 from bot.errors import LeaseLost
-from bot.ledger import inbox, turns
+from bot.ledger import turns
 from bot.ledger.transaction import Ledger
-from bot.ledger.turns import Manners, NotYet, Turn, Understood
+from bot.ledger.turns import Manners, Turn, Understood
 
 log = logging.getLogger(__name__)
 
-AT_ONCE = 2  # turns inside Rasa's one event loop; more would only make the webhook wait
+AT_ONCE = 3  # turns inside Rasa's one event loop: one thinks at a time, the others wait for their actions
+LONGEST_S = 45.0  # a turn; what hangs for longer has failed, and the others want their place
 RENEW_S = 5.0
-RETRY_S = 1.0
-GIVE_WAY_S, GIVE_WAY_MAX_S = 0.02, 2.0  # to the door: Meta wants its 200 within a quarter of a second
-SWEEP_S = 2.0  # how often what was left behind by a dead process is looked for
+RETRY_S, RETRY_MAX_S = 1.0, 60.0
+LOOK_S = 0.1  # how often what waits is looked for, while there is room for a turn
 
 
 @dataclass(frozen=True)
@@ -38,97 +38,96 @@ class Answer:
 RunBot = Callable[[Turn], Awaitable[Answer]]
 
 
-class Turns:
-    """Gives every waiting message its turn, in order, surviving the death of any process."""
+@dataclass(frozen=True)
+class _Rest:
+    until: float  # by the loop's clock
+    pause_s: float
 
-    def __init__(
-        self, ledger: Ledger, manners: Manners, now: Clock, door_is_busy: Callable[[], bool] = lambda: False
-    ) -> None:
+
+class Turns:
+    """Gives every waiting message its turn, in order, surviving the death of any process.
+
+    What waits is found in the ledger, whoever wrote it down and whoever left it behind; nobody has to call.
+    """
+
+    def __init__(self, ledger: Ledger, manners: Manners, now: Clock, run_bot: RunBot) -> None:
         self._ledger = ledger
-        self._door_is_busy = door_is_busy
         self._manners = manners
         self._now = now
+        self._run_bot = run_bot
         self._owner = secrets.token_hex(8)
+        self._line: deque[int] = deque()  # conversations that want an answer, as of the last look
         self._at_work: dict[int, asyncio.Task[None]] = {}
-        self._woken: set[int] = set()
-        self._room = asyncio.Semaphore(AT_ONCE)
+        self._resting: dict[int, _Rest] = {}  # something failed in them
+        self._something_ended = asyncio.Event()
         self._stopping = False
 
-    def wake(self, conversation_id: int, run_bot: RunBot) -> None:
-        """See to a conversation soon, in the background; the caller does not wait."""
-        if self._stopping:
-            return  # it is written down; the next process finds it
-        if conversation_id in self._at_work:
-            self._woken.add(conversation_id)
-            return
-        task = asyncio.create_task(self._see_to(conversation_id, run_bot))
-        self._at_work[conversation_id] = task
-
-    async def sweep(self, run_bot: RunBot) -> None:
-        """Find what waits though nobody is at work on it, again and again: after a crash, a cut, a lost wake-up."""
+    async def work(self) -> None:
+        """See to whatever waits, the longest waiting first, until told to stop."""
         while not self._stopping:
+            self._something_ended.clear()
             try:
-                for conversation_id in await asyncio.to_thread(self._waiting):
-                    if conversation_id not in self._at_work:
-                        self.wake(conversation_id, run_bot)
-            except Exception:  # the database may be away for a while; the sweep must not be
-                log.exception("looking for waiting turns failed", extra={"action": "sweep_failed"})
-            await asyncio.sleep(SWEEP_S)
+                await self._fill()
+            except Exception:  # the database may be away for a while
+                log.exception("looking for waiting turns failed", extra={"action": "look_failed"})
+            try:
+                await asyncio.wait_for(self._something_ended.wait(), LOOK_S)
+            except asyncio.TimeoutError:
+                continue
+
+    async def settle(self) -> None:
+        """See to whatever wants an answer by now, and to nothing after that."""
+        while await self._fill() or self._at_work:
+            await asyncio.wait(list(self._at_work.values()))
 
     async def stop(self, timeout_s: float) -> None:
         """Let the turns at work finish; what is left is found by the next process."""
         self._stopping = True
+        self._something_ended.set()
         if self._at_work:
             await asyncio.wait(list(self._at_work.values()), timeout=timeout_s)
 
-    async def _see_to(self, conversation_id: int, run_bot: RunBot) -> None:
+    async def _fill(self) -> bool:
+        """Begin as many turns as there is room for; say whether any was begun."""
+        if len(self._at_work) < AT_ONCE and not self._line:
+            self._line.extend(await asyncio.to_thread(self._look, self._left_alone()))
+        began = False
+        while self._line and len(self._at_work) < AT_ONCE and not self._stopping:
+            conversation_id = self._line.popleft()
+            if conversation_id not in self._at_work:
+                self._at_work[conversation_id] = asyncio.create_task(self._see_to(conversation_id))
+                began = True
+        return began
+
+    async def _see_to(self, conversation_id: int) -> None:
         try:
-            while True:
-                self._woken.discard(conversation_id)
-                if not await self._until_they_pause(conversation_id):
-                    if conversation_id in self._woken:
-                        continue
-                    return
-                failed = False
-                async with self._room:
-                    await self._give_way()
-                    turn = await asyncio.to_thread(self._begin, conversation_id)
-                    if isinstance(turn, Turn):
-                        failed = not await self._run(turn, run_bot)
-                if turn is None and conversation_id not in self._woken:
-                    return
-                if self._stopping:
-                    await asyncio.to_thread(self._release, conversation_id)
-                    return
-                if failed:
-                    await asyncio.sleep(RETRY_S)
-        except Exception:  # the row keeps; the sweep comes back to it
+            turn = await asyncio.to_thread(self._begin, conversation_id)
+            self._resting.pop(conversation_id, None)
+            if isinstance(turn, Turn) and not await self._run(turn):
+                self._rest(conversation_id)
+                await asyncio.to_thread(self._release, conversation_id)
+        except Exception:  # the row keeps; a later look finds it
+            self._rest(conversation_id)
             log.exception("a conversation could not be seen to", extra={"action": "turns_failed"})
         finally:
             del self._at_work[conversation_id]
+            self._something_ended.set()
 
-    async def _until_they_pause(self, conversation_id: int) -> bool:
-        """Wait while the contact is writing on: people send one thought in three messages. False: nothing waits."""
-        while True:
-            due = await asyncio.to_thread(self._due, conversation_id)
-            if due is None:
-                return False
-            wait_s = (due - self._now()).total_seconds()
-            if wait_s <= 0 or self._stopping:
-                return True
-            await asyncio.sleep(wait_s)
+    def _rest(self, conversation_id: int) -> None:
+        """Leave a conversation alone for a while, each time for longer: the others must not wait for it."""
+        before = self._resting.get(conversation_id)
+        pause_s = RETRY_S if before is None else min(before.pause_s * 2, RETRY_MAX_S)
+        self._resting[conversation_id] = _Rest(asyncio.get_running_loop().time() + pause_s, pause_s)
 
-    async def _give_way(self) -> None:
-        """Let deliveries be written down first while they come faster than that: an answer may be a little later."""
-        deadline = asyncio.get_running_loop().time() + GIVE_WAY_MAX_S
-        while self._door_is_busy() and asyncio.get_running_loop().time() < deadline:
-            await asyncio.sleep(GIVE_WAY_S)
+    def _left_alone(self) -> list[int]:
+        now = asyncio.get_running_loop().time()
+        return [*self._at_work, *(one for one, rest in self._resting.items() if rest.until > now)]
 
-    async def _run(self, turn: Turn, run_bot: RunBot) -> bool:
+    async def _run(self, turn: Turn) -> bool:
         """Run one turn; say whether it is over, one way or the other."""
         keeper = asyncio.create_task(self._keep(turn))
         try:
-            answer = await run_bot(turn)
+            answer = await asyncio.wait_for(self._run_bot(turn), LONGEST_S)
             await asyncio.to_thread(self._end, turn, answer)
         except LeaseLost:
             log.warning(
@@ -151,17 +150,11 @@ class Turns:
             except Exception:  # a missed renewal is not the end; a lost lease is noticed when the turn ends
                 log.warning("a lease could not be renewed", extra={"action": "renew_failed"})
 
-    def _waiting(self) -> list[int]:
-        with self._ledger.writing(lightly=True) as tx:
-            inbox.keep_door_open(tx, self._now())
+    def _look(self, but: list[int]) -> list[int]:
         with self._ledger.reading() as tx:
-            return turns.waiting_conversations(tx, self._now())
+            return turns.due(tx, self._manners.quiet, self._now(), but=but)
 
-    def _due(self, conversation_id: int) -> datetime | None:
-        with self._ledger.reading() as tx:
-            return turns.answer_due(tx, conversation_id, self._manners.quiet, self._now())
-
-    def _begin(self, conversation_id: int) -> Turn | NotYet | None:
+    def _begin(self, conversation_id: int) -> Turn | turns.NotYet | None:
         with self._ledger.writing(lightly=True) as tx:
             return turns.begin_turn(
                 tx, conversation_id, owner=self._owner, manners=self._manners, now=self._now()

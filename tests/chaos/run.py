@@ -50,7 +50,8 @@ AIMED: dict[str, Plan] = {
     # answers that are asked to wait, and an agent who takes meanwhile
     "epoch": replace(
         _SHORT,
-        manners=Manners(burst=0.0, handoffs=1.0, stepped_in=1.0, patience_s=40.0, take_after_s=(0.2, 0.9), hold_s=40.0),
+        conversations=24,
+        manners=Manners(burst=0.0, handoffs=1.0, stepped_in=1.0, patience_s=40.0, take_after_s=(0.9, 3.5), hold_s=40.0),
         weather=replace(_FAIR, faults=({"kind": "throttle", "probability": 0.6},)),
     ),
     # accepted, and no answer

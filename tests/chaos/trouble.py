@@ -23,7 +23,7 @@ from tests.chaos.books import Heard
 from tests.chaos.people import Diary, insist
 from tests.chaos.stage import Stage, until
 
-KILLED = ("rasa", "actions", "desk", "sender", "simulator")
+KILLED = ("door", "rasa", "actions", "desk", "sender", "simulator")
 BACK_WITHIN_S = 180.0
 LINE = {"display_phone_number": "441632960100", "phone_number_id": "100000000000001"}
 
@@ -150,7 +150,12 @@ class Trouble:
         if self._over.is_set():
             return True
         house = self._stage.house
-        door = {"rasa": house.ready_url, "desk": f"{house.desk_url}/signin", "simulator": f"{house.phone_url}/health"}
+        door = {
+            "door": house.ready_url,
+            "rasa": house.ready_url,
+            "desk": f"{house.desk_url}/signin",
+            "simulator": f"{house.phone_url}/health",
+        }
         try:
             found = self._stage.pid_of(name)
             well = name not in door or requests.get(door[name], timeout=5).status_code == 200

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
+import socket
+import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta, timezone
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -14,7 +19,11 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 import requests
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 
+from bot.ledger import outbox
 from bot.messages import Blank, MessageTemplate, Template, Text
 from connectors.whatsapp import client
 from connectors.whatsapp.client import CloudApi, RemoteMedia
@@ -177,6 +186,87 @@ def test_an_answer_that_breaks_off_may_mean_yes(meta: Meta) -> None:
         meta.api.send(NUMBER, HELLO)
 
 
+@contextmanager
+def tls(folder: Path, answer: Callable[[ssl.SSLSocket], None]) -> Iterator[tuple[str, Path]]:
+    """A server behind TLS that reads one whole message and then does as it likes; its address and certificate."""
+    key, name = ec.generate_private_key(ec.SECP256R1()), x509.Name.from_rfc4514_string("CN=localhost")
+    made, lasts = datetime.now(timezone.utc) - timedelta(hours=1), timedelta(days=2)
+    certificate = (
+        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number(), made, made + lasts)
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    private = key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    path = folder / "localhost.pem"
+    path.write_bytes(private + certificate.public_bytes(serialization.Encoding.PEM))
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(path)
+    server = socket.create_server(("127.0.0.1", 0))
+
+    def serve() -> None:
+        try:
+            with context.wrap_socket(server.accept()[0], server_side=True) as wire:
+                read = b""
+                while b"biz_opaque_callback_data" not in read:
+                    read += wire.recv(65536)
+                answer(wire)
+        except OSError:
+            pass
+
+    serving = threading.Thread(target=serve, daemon=True)
+    serving.start()
+    yield f"https://localhost:{server.getsockname()[1]}", path
+    serving.join(5)
+    server.close()
+
+
+def breaks_a_record(wire: ssl.SSLSocket) -> None:
+    handle = os.dup(wire.fileno())
+    os.write(handle, b"\x17\x03\x03\x00\x20" + os.urandom(32))
+    os.close(handle)
+
+
+def hangs_up(wire: ssl.SSLSocket) -> None:
+    socket.socket.shutdown(wire, socket.SHUT_RDWR)
+
+
+@pytest.mark.parametrize("breaks", [breaks_a_record, hangs_up])
+def test_tls_that_breaks_after_the_message_may_have_carried_it(
+    breaks: Callable[[ssl.SSLSocket], None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Were it taken for a message that never left, it would be sent again though Meta has read it."""
+    with tls(tmp_path, breaks) as (url, certificate):
+        monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(certificate))
+        with pytest.raises(Unreachable):
+            CloudApi(url, "v25.0", TOKEN).send(NUMBER, HELLO)
+
+
+def test_a_server_that_is_not_meta_gets_nothing(tmp_path: Path, meta: Meta) -> None:
+    with tls(tmp_path, hangs_up) as (url, _), pytest.raises(NotConnected):
+        CloudApi(url, "v25.0", TOKEN).send(NUMBER, HELLO)
+    with pytest.raises(NotConnected):  # no TLS there at all
+        CloudApi(meta.url.replace("http", "https"), "v25.0", TOKEN).send(NUMBER, HELLO)
+
+
+def test_what_could_not_leave_in_time_does_not_leave_later(meta: Meta, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However long a name is looked up: somebody else may have sent it by then."""
+    look_up = socket.getaddrinfo
+
+    def slowly(*asked: Any, **more: Any) -> Any:
+        time.sleep(0.3)
+        return look_up(*asked, **more)
+
+    monkeypatch.setattr(socket, "getaddrinfo", slowly)
+    monkeypatch.setattr(client, "LEAVES_WITHIN_S", 0.2)
+    meta.says(ACCEPTED)
+    with pytest.raises(NotConnected):
+        meta.api.send(NUMBER, HELLO)
+    assert [asked.body for asked in meta.asked] in ([], [b""])
+
+
 def trickle(*, length: int | None) -> Callable[[Asked, BaseHTTPRequestHandler], None]:
     """Answer byte by byte, without an end."""
 
@@ -330,6 +420,38 @@ def test_an_upload_without_an_answer_has_sent_no_message(meta: Meta, tmp_path: P
     meta.answer = lambda asked, wire: None
     with pytest.raises(NotConnected):
         meta.api.upload(NUMBER, tmp_path / "a.png")
+
+
+def test_a_large_file_may_take_longer_than_connecting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    server = socket.socket()
+    server.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
+    server.bind(("127.0.0.1", 0))
+    server.listen()
+
+    def reads_slowly() -> None:
+        wire, last = server.accept()[0], b""
+        while not last.endswith(b"--\r\n"):
+            last = wire.recv(2**18)
+            time.sleep(len(last) / 2**20 / 4)  # four megabytes a second
+        wire.sendall(b'HTTP/1.1 200 OK\r\nContent-Length: 12\r\n\r\n{"id":"900"}')
+        wire.close()
+
+    threading.Thread(target=reads_slowly, daemon=True).start()
+    monkeypatch.setattr(client, "UPLOAD_TIMEOUT_S", (0.8, 5))
+    (tmp_path / "film.mp4").write_bytes(os.urandom(10 * 2**20))
+    api = CloudApi(f"http://127.0.0.1:{server.getsockname()[1]}", "v25.0", TOKEN)
+    assert api.upload(NUMBER, tmp_path / "film.mp4", "video/mp4") == "900"
+    monkeypatch.setattr(client, "UPLOAD_LEAVES_WITHIN_S", 0.5)
+    threading.Thread(target=reads_slowly, daemon=True).start()
+    with pytest.raises(NotConnected):  # but not longer than its lease
+        api.upload(NUMBER, tmp_path / "film.mp4", "video/mp4")
+    server.close()
+
+
+def test_no_call_outlasts_its_lease() -> None:
+    assert outbox.LEASE.total_seconds() - 3 > client.CALL_WITHIN_S
+    longest = client.UPLOAD_LEAVES_WITHIN_S + sum(client.UPLOAD_TIMEOUT_S)
+    assert max(longest, client.UPLOAD_WITHIN_S) < outbox.UPLOAD_LEASE.total_seconds()
 
 
 def test_a_file_is_looked_up(meta: Meta) -> None:

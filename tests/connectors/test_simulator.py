@@ -353,3 +353,43 @@ def test_the_webhook_can_be_asked_to_prove_itself(stage: Stage) -> None:
     answer = stage.control("/webhooks/verify", {"verify_token": "right", "challenge": "12345"})
     assert answer.json() == {"verified": True, "status": 200, "body": "12345"}
     assert stage.control("/webhooks/verify", {"verify_token": "wrong"}).json()["verified"] is False
+
+
+def start(*given: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "connectors.whatsapp.simulator", *given]
+    return subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+
+
+def test_a_port_in_use_is_said_before_anything_is_called_ready(stage: Stage) -> None:
+    ended = start("--port", stage.base.rsplit(":", 1)[1])
+    assert (ended.returncode, ended.stdout) == (1, "")
+    assert "Is another one running there?" in ended.stderr
+
+
+@pytest.mark.parametrize(
+    ("given", "sentence"),
+    [
+        (("--webhook", "nonsense"), "'nonsense' is not a web address. Say one such as http://127.0.0.1:5005/"),
+        (("--port", "70000"), "'70000' is not a port."),
+        (("--display-number", "abc"), "'abc' is not a phone number."),
+    ],
+)
+def test_nonsense_is_refused_at_once_with_a_sentence(given: tuple[str, str], sentence: str) -> None:
+    ended = start(*given)
+    assert (ended.returncode, ended.stdout) == (2, "")
+    assert sentence in ended.stderr
+
+
+def test_make_simulator_takes_the_name_and_the_number_of_the_business() -> None:
+    asked = ["make", "-n", "simulator", "NAME=Kew & Sons", "NUMBER=+44 20 7946 0000"]
+    said = subprocess.run(asked, capture_output=True, text=True, timeout=30, check=True).stdout
+    assert '--name "Kew & Sons" --display-number "+44 20 7946 0000"' in said
+    with a_business() as business:
+        simulator = Simulator(
+            (NUMBER, "2"), SECRET, TOKEN, business.url, business_name="Kew", display_number=442079460000
+        )
+        with serving(simulator) as base:
+            there = Stage(base, business)
+            assert there.call("GET", NUMBER).json()["display_phone_number"] == "442079460000"
+            assert there.call("GET", "2").json()["display_phone_number"] == "442079460001"
+            assert "Kew" in requests.get(base, timeout=5).text

@@ -13,6 +13,7 @@ from connectors.whatsapp.simulator.bodies import sign
 from tests.connectors.stage import (
     MIA,
     NUMBER,
+    SAM,
     SECRET,
     Stage,
     a_business,
@@ -218,3 +219,52 @@ def test_while_metas_own_agent_has_the_thread_words_come_on_standby(stage: Stage
 )
 def test_the_signature_is_metas_over_the_exact_bytes(body: bytes, signature: str) -> None:
     assert sign(body, SECRET) == f"sha256={signature}"
+
+
+@pytest.mark.parametrize("phone", ["0", "1", "12", "447700", "4477009001011234", "٤٤٧٧٠٠٩٠٠١٠١", "Mia 447700900101"])
+def test_a_phone_nobody_can_have_is_refused_wherever_it_is_said(stage: Stage, phone: str) -> None:
+    people = stage.get("/api/contacts")
+    said = [
+        stage.control("/contacts", {"name": "Mia", "phone": phone}),
+        stage.control(f"/contacts/{phone}/messages", {"text": "Hi"}),
+        stage.control("/messages", [{"phone": MIA, "text": "Hi"}, {"phone": phone, "text": "Hi"}]),
+        stage.control(f"/contacts/{phone}/identity"),
+        stage.control(f"/contacts/{MIA}/number", {"phone": phone}),
+        stage.control("/echoes", {"phone": phone, "text": "Hi"}),
+        requests.patch(f"{stage.base}/api/contacts/{phone}", json={"name": "Mia"}, timeout=5),
+    ]
+    sentence = f"A phone has 7 to 15 digits, and {phone!r} is none."
+    assert [(answer.status_code, answer.json()["error"]) for answer in said] == [(400, sentence)] * len(said)
+    on_the_page = requests.post(f"{stage.base}/contacts", data={"name": "Mia", "phone": phone}, timeout=5)
+    assert on_the_page.status_code == 400 and "7 to 15 digits" in on_the_page.text
+    assert stage.get("/api/contacts") == people
+    assert stage.get("/api/messages") == []
+
+
+@pytest.mark.parametrize("phone", ["+44 7700 900155", "1234567", "123456789012345"])
+def test_a_phone_may_be_written_as_people_write_it(stage: Stage, phone: str) -> None:
+    answer = stage.control("/contacts", {"name": "Kim", "phone": phone})
+    assert (answer.status_code, answer.json()["phone"]) == (201, phone.replace(" ", "").lstrip("+"))
+
+
+@pytest.mark.parametrize("sign", ["\x00", "\ud83d", "\ude00"], ids=["NUL", "half an emoji", "its other half"])
+def test_what_no_phone_can_write_is_refused(stage: Stage, sign: str) -> None:
+    wamid = stage.write(text="before")
+    said = [
+        stage.control(f"/contacts/{MIA}/messages", {"text": f"a{sign}b"}),
+        stage.control(f"/contacts/{MIA}/messages", {"image": {"caption": f"a{sign}b"}}),
+        stage.control(f"/contacts/{MIA}/messages", {"flow": {f"a{sign}b": "c"}}),
+        stage.control("/messages", [{"phone": MIA, "text": f"a{sign}b"}]),
+        stage.control("/contacts", {"name": f"a{sign}b", "phone": SAM}),
+        requests.patch(f"{stage.base}/api/messages/{wamid}", json={"text": f"a{sign}b"}, timeout=5),
+    ]
+    sentence = "A text holds NUL or an unpaired surrogate, which no phone can send."
+    assert [(answer.status_code, answer.json()["error"]) for answer in said] == [(400, sentence)] * len(said)
+    stage.write(text="a whole 😀")
+    assert [one["text"] for one in stage.messages()] == ["before", "a whole 😀"]
+
+
+def test_what_is_brought_to_the_webhook_as_it_is_may_be_anything(stage: Stage) -> None:
+    brought = requests.post(f"{stage.base}/api/webhooks", data=b'{"a": "\\ud83d\\u0000"}', timeout=5,
+                            headers={"Content-Type": "application/json"})  # fmt: skip
+    assert brought.json()["status"] == 200

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 import requests
@@ -204,3 +205,130 @@ def test_the_newer_kinds_of_messages_can_be_answered_in_the_browser(stage: Stage
         browser.close()
     last = stage.business.messages()[-1]
     assert (last["type"], last["origin"]) == ("contacts", "contact_request")
+
+
+def chosen(tab: Any, name: str) -> None:
+    tab.get_by_label("Attach").click()
+    tab.get_by_role("button", name=name).click()
+
+
+def test_a_newcomer_sends_every_kind_edits_and_deletes_without_a_command_line(  # noqa: PLR0915 - one story
+    stage: Stage,
+) -> None:
+    playwright = pytest.importorskip("playwright.sync_api")
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright")
+    chromium = parts.chromium()
+    if chromium is None:
+        parts.skip("no Chromium here")
+    expect = playwright.expect
+    with playwright.sync_playwright() as p:
+        browser = p.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        tab = browser.new_page(viewport={"width": 390, "height": 844}, color_scheme="dark")
+        tab.goto(f"{stage.base}/conversations/{NUMBER}/{MIA}")
+        chosen(tab, "Contact card")
+        expect(tab.locator(".mine").last).to_contain_text("Iris Turner")
+        chosen(tab, "Video of a seedling")
+        playable = "() => document.querySelector('video')?.videoWidth === 240"
+        tab.wait_for_function(playable)
+        chosen(tab, "Sticker")
+        expect(tab.locator(".mine .sticker img")).to_be_visible()
+        chosen(tab, "Order from the catalogue")
+        expect(tab.locator(".mine").last).to_contain_text("1 × FH-TROWEL")
+        chosen(tab, "PDF of a receipt")
+        expect(tab.locator(".mine").last).to_contain_text("receipt.pdf")
+        tab.get_by_label("Message to Fernhill").fill("See you at tne")
+        chosen(tab, "Forwarded message")
+        expect(tab.locator(".mine").last).to_contain_text("Forwarded")
+
+        tab.get_by_label("More about this phone").click()
+        tab.get_by_role("switch", name="This business also uses").press("Space")
+        expect(tab.get_by_role("switch")).to_have_attribute("aria-checked", "true")
+        expect(tab.get_by_role("switch")).to_be_focused()
+        assert axe.Axe().run(tab).response["violations"] == []
+        tab.keyboard.press("Escape")
+
+        menu = tab.locator(".mine .more summary").last
+        menu.focus()
+        menu.press("Enter")
+        assert axe.Axe().run(tab).response["violations"] == []
+        tab.get_by_role("button", name="Edit", exact=True).last.press("Enter")
+        box = tab.get_by_label("Message to Fernhill")
+        expect(box).to_have_value("See you at tne")
+        box.fill("See you at ten")
+        box.press("Enter")
+        expect(tab.locator(".mine").last).to_contain_text("See you at ten")
+        expect(tab.locator(".mine").last).to_contain_text("Edited")
+        tab.locator(".mine .more summary").last.focus()
+        tab.keyboard.press("Enter")
+        tab.get_by_role("button", name="Delete for everyone").last.press("Enter")
+        expect(tab.locator(".mine").last).to_contain_text("This message was deleted")
+        expect(tab.locator(".mine").last.locator(".more")).to_have_count(0)
+        expect(tab.locator("#contacts .person").first).to_contain_text("This message was deleted")
+        browser.close()
+    sent = wait_for(lambda: len(stage.business.messages()) == 8 and stage.business.messages())
+    kinds = ["contacts", "video", "sticker", "order", "document", "text", "edit", "revoke"]
+    assert [message["type"] for message in sent] == kinds
+    assert sent[5]["context"] == {"forwarded": True}
+    assert sent[6]["edit"]["message"]["text"] == {"body": "See you at ten"}
+
+
+def test_without_coexistence_the_business_hears_of_something_unsupported(stage: Stage) -> None:
+    wamid = stage.write(text="oops")
+    address = f"{stage.base}/conversations/{NUMBER}/{MIA}"
+    shown = requests.post(f"{address}/messages", data={"edit": wamid, "text": "better"}, timeout=5).text
+    assert "better" in shown
+    shown = requests.post(f"{address}/revoke", data={"wamid": wamid}, timeout=5).text
+    row = shown.split('<ul class="people">')[1].split("</li>")[0]
+    assert "This message was deleted" in row
+    found = wait_for(lambda: len(stage.business.messages()) == 3 and stage.business.messages())
+    assert [one.get("unsupported") for one in found] == [None, {"type": "edit"}, {"type": "revoke"}]
+
+
+def test_a_new_contact_with_a_taken_number_changes_nobody(stage: Stage) -> None:
+    asked = {"name": "Mia Turner", "phone": MIA, "shows": "user_id", "username": "@mia"}
+    stage.control("/contacts", asked)
+    for phone, owner in ((MIA, "Mia Turner"), ("447700900192", "Rosa Token")):
+        form = {"name": "Somebody Else", "phone": f"+{phone}", "number": NUMBER}
+        answer = requests.post(f"{stage.base}/contacts", data=form, timeout=5)
+        assert f"taken already: it is {owner}’s phone" in answer.text
+        assert "Somebody Else" not in answer.text
+    found = stage.get("/api/contacts")[0]
+    assert {key: found[key] for key in asked} == asked
+    assert stage.control("/contacts", {"name": "Mia T.", "phone": MIA}).json()["name"] == "Mia T.", "scripts may"
+
+
+def test_a_list_row_of_one_long_word_stays_inside_a_narrow_sheet(stage: Stage) -> None:
+    playwright = pytest.importorskip("playwright.sync_api")
+    chromium = parts.chromium()
+    if chromium is None:
+        parts.skip("no Chromium here")
+    stage.write()
+    row = {"id": "r", "title": "W" * 24, "description": "x" * 72}
+    stage.send("interactive", interactive=a_list([row]))
+    with playwright.sync_playwright() as p:
+        browser = p.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        tab = browser.new_page(viewport={"width": 390, "height": 844})
+        tab.goto(f"{stage.base}/conversations/{NUMBER}/{MIA}")
+        tab.get_by_role("button", name="Choose").click()
+        widths = tab.locator("dialog[open] .choices").evaluate("one => [one.scrollWidth, one.clientWidth]")
+        browser.close()
+    assert widths[0] <= widths[1]
+
+
+def test_while_a_fault_stops_the_sender_every_phone_says_so(stage: Stage) -> None:
+    rosa = "447700900192"
+    stage.write()
+    stage.write(rosa)
+    assert "stops sending to everybody" in page(stage, rosa).text
+    assert "may send to nobody" not in page(stage).text
+    assert code_of(stage.send(to=rosa)) == 190
+    assert "Rosa Token’s phone has just refused a message with 190" in page(stage).text
+    assert stage.send().status_code == 200
+    assert "may send to nobody" not in page(stage).text
+    stage.fault("token", times=3)
+    assert "refuses the next 3 sends with 190" in page(stage).text
+    requests.delete(f"{stage.base}/api/faults", timeout=5)
+    stage.fault("rate", probability=0.02)
+    assert "refuses some sends with 130429" in page(stage).text
+    requests.delete(f"{stage.base}/api/faults", timeout=5)
+    assert "may send to nobody" not in page(stage).text

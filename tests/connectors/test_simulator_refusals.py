@@ -236,8 +236,9 @@ def test_a_test_number_writes_only_to_the_phones_it_names(stage: Stage) -> None:
     assert code_of(stage.send(to=SAM)) == 131030
 
 
-def test_the_business_cannot_write_to_itself(stage: Stage) -> None:
-    assert code_of(stage.send(to="441632960100")) == 131021
+@pytest.mark.parametrize("own", ["441632960100", "44 1632 960100", "44 (1632) 960-100"])
+def test_the_business_cannot_write_to_itself(stage: Stage, own: str) -> None:
+    assert code_of(stage.send(to=own)) == 131021
 
 
 def test_a_closed_window_may_be_reported_later(stage: Stage) -> None:

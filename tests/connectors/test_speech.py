@@ -120,6 +120,21 @@ def test_a_reaction_goes_first_and_keeps_nothing_apart() -> None:
     assert speech.merge(said) == [Reaction("wamid.1", "❤"), Text("a\n\nb")]
 
 
+@pytest.mark.parametrize("sentence", [Text("I did not get that."), A, PICTURE], ids=["text", "buttons", "picture"])
+def test_what_the_bot_says_twice_in_a_row_is_heard_once(sentence: Outbound) -> None:
+    assert speech.merge([sentence] * 10) == [sentence]
+
+
+def test_what_the_bot_comes_back_to_is_said_again() -> None:
+    said = [Text("Which order?"), Text("We open at nine."), Text("Which order?")]
+    assert speech.merge(said) == [Text("Which order?\n\nWe open at nine.\n\nWhich order?")]
+
+
+def test_a_long_text_whose_pieces_are_alike_is_no_repetition() -> None:
+    (first, second) = speech.from_rasa({"text": "a" * 2 * speech.CUT_AT})
+    assert speech.merge([first, second]) == [Text("a" * speech.CUT_AT)] * 2
+
+
 # --- choices
 
 
@@ -398,11 +413,18 @@ def test_whatever_is_said_is_valid_and_merging_never_adds_a_message(turn: list[d
 
 @calmly
 @given(st.lists(st.text(alphabet="abcdé😀", min_size=1, max_size=1500), min_size=1, max_size=6), st.data())
-def test_no_word_is_lost_and_the_order_kept(texts: list[str], data: st.DataObject) -> None:
+def test_no_word_is_lost_but_what_is_said_twice_in_a_row_and_the_order_kept(
+    texts: list[str], data: st.DataObject
+) -> None:
     turn = [{"text": text, "buttons": data.draw(st.sampled_from([[], some("Yes")]))} for text in texts]
     merged = speech.merge([content for message in turn for content in speech.from_rasa(message)])
     shown = "".join(content.text for content in merged).replace(speech.LEAD_IN, "")
-    assert "".join(shown.split()) == "".join(texts)
+    heard = [
+        message["text"]
+        for before, message in zip([None, *turn], turn, strict=False)
+        if message != before or says.length(message["text"]) > speech.SENTENCE_MAX
+    ]
+    assert "".join(shown.split()) == "".join(heard)
 
 
 @calmly

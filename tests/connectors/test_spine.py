@@ -8,29 +8,32 @@ import hmac
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import pytest
 import requests
 import sqlalchemy as sa
-from flask import Flask, request
+from aiohttp import web
+from aiohttp.test_utils import TestClient, TestServer
 from sqlalchemy.exc import OperationalError
-from werkzeug.serving import make_server
 
 from bot import clock
-from bot.ledger import handoffs, inbox, outbox, transcript
+from bot.ledger import alarms, handoffs, inbox, outbox, transcript
 from bot.ledger.tables import deliveries
 from bot.ledger.transaction import Ledger
 from bot.ledger.turns import Turn
 from bot.messages import Text
+from bot.settings import Settings
 from bot.vocabulary import Author, Reason, Status
-from connectors.whatsapp import webhook
+from connectors.whatsapp import door
 from connectors.whatsapp.client import CloudApi
+from connectors.whatsapp.door import Door
 from connectors.whatsapp.sender import Sender, claim_one, send
 from connectors.whatsapp.simulator.app import Simulator, serving
 from connectors.whatsapp.turns import Answer, Turns
 from tests.factories import MANNERS, NOW, NUMBER, a_text
-from tests.parts import eventually
+from tests.parts import eventually, free_port
 
 SECRET, TOKEN = "spine-secret", "spine-token"
 MIA, SAM = "447700900101", "447700900102"
@@ -38,12 +41,11 @@ MIA, SAM = "447700900101", "447700900102"
 
 @dataclass
 class Spine:
-    """A business on its ledger: webhook, turns and sender, with an echo for a bot."""
+    """A business on its ledger: door, turns and sender, with an echo for a bot."""
 
     ledger: Ledger
-    simulator_url: str
-    turns: Turns
-    loop: asyncio.AbstractEventLoop
+    door_url: str
+    simulator_url: str = ""
     thinking: threading.Event = field(default_factory=threading.Event)  # the bot has begun a slow thought
     go_on: threading.Event = field(default_factory=threading.Event)
 
@@ -65,14 +67,10 @@ class Spine:
                 words=Text("A person will be with you."), turn_id=turn.id, now=clock.now(),
             )  # fmt: skip
 
-    def receive(self, body: bytes, signature: str | None) -> tuple[str, int]:
-        if not webhook.is_signed(body, signature, (SECRET,)):
-            return "signature", 401
-        with self.ledger.writing() as tx:
-            waiting = inbox.record(tx, body, webhook.read(body, (NUMBER,)), clock.now())
-        for conversation_id in waiting:
-            self.loop.call_soon_threadsafe(self.turns.wake, conversation_id, self.bot)
-        return "ok", 200
+    def receive(self, body: bytes, signature: str) -> tuple[str, int]:
+        """Bring a delivery; return what the door says to it."""
+        answer = requests.post(self.door_url, data=body, headers={"X-Hub-Signature-256": signature}, timeout=10)
+        return answer.text, answer.status_code
 
     def says(self, phone: str, words: str) -> None:
         requests.post(f"{self.simulator_url}/api/contacts/{phone}/messages", json={"text": words}, timeout=5)
@@ -103,37 +101,50 @@ class Spine:
             handoffs.give_back(tx, self.key_of(phone), agent_id=1, words=None, now=clock.now())
 
 
-@pytest.fixture
-def spine(ledger: Ledger) -> Iterator[Spine]:
-    """A running business, and a simulator that writes to it."""
+@contextmanager
+def a_loop() -> Iterator[asyncio.AbstractEventLoop]:
+    """An event loop in a thread of its own."""
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever)
     thread.start()
-    app = Flask("business")
-    server = make_server("127.0.0.1", 0, app, threaded=True)
-    threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
-    simulator = Simulator((NUMBER,), SECRET, TOKEN, f"http://127.0.0.1:{server.server_port}/webhook")
-    with serving(simulator) as url:
-        turns = Turns(ledger, MANNERS, clock.now)
-        business = Spine(ledger, url, turns, loop)
+    yield loop
+    loop.call_soon_threadsafe(loop.stop)
+    thread.join()
+    loop.close()
 
-        @app.post("/webhook")
-        def receive() -> tuple[str, int]:
-            return business.receive(request.get_data(), request.headers.get("X-Hub-Signature-256"))
 
-        sender = Sender(ledger, CloudApi(url, "v25.0", TOKEN), clock.now)
+@pytest.fixture
+def spine(ledger: Ledger) -> Iterator[Spine]:
+    """A running business, and a simulator that writes to it."""
+    settings = Settings(
+        whatsapp_app_secrets=("an older secret", SECRET), whatsapp_phone_number_ids=(NUMBER,), whatsapp_verify_token="v"
+    )
+    runner = web.AppRunner(Door(settings, ledger).app())
+    port = free_port()
+    business = Spine(ledger, f"http://127.0.0.1:{port}{door.PATH}/webhook")
+    turns = Turns(ledger, MANNERS, clock.now, business.bot)
+
+    async def open_up() -> asyncio.Task[None]:
+        await runner.setup()
+        await web.TCPSite(runner, "127.0.0.1", port).start()
+        return asyncio.create_task(turns.work())
+
+    async def shut(working: asyncio.Task[None]) -> None:
+        await turns.stop(5)
+        await working
+        await runner.cleanup()
+
+    simulator = Simulator((NUMBER,), SECRET, TOKEN, business.door_url)
+    with a_loop() as loop, serving(simulator) as business.simulator_url:
+        working = asyncio.run_coroutine_threadsafe(open_up(), loop).result(10)
+        sender = Sender(ledger, CloudApi(business.simulator_url, "v25.0", TOKEN), clock.now)
         sending = threading.Thread(target=sender.run)
         sending.start()
         yield business
         business.go_on.set()
-        asyncio.run_coroutine_threadsafe(turns.stop(5), loop).result(10)
+        asyncio.run_coroutine_threadsafe(shut(working), loop).result(10)
         sender.stop()
         sending.join()
-    server.shutdown()
-    server.server_close()
-    loop.call_soon_threadsafe(loop.stop)
-    thread.join()
-    loop.close()
 
 
 def test_what_a_contact_writes_is_answered(spine: Spine) -> None:
@@ -178,6 +189,54 @@ def test_a_delivery_repeated_at_once_and_later_is_answered_once(spine: Spine) ->
 
 def test_a_delivery_that_nobody_signed_is_refused(spine: Spine) -> None:
     assert spine.receive(b"{}", "sha256=" + "0" * 64) == ("signature", 401)
+
+
+def test_a_delivery_of_three_megabytes_is_taken_one_of_five_is_not(spine: Spine) -> None:
+    def brought(size: int) -> int:
+        body = b'{"x": "' + b"y" * size + b'"}'
+        return spine.receive(body, "sha256=" + hmac.new(SECRET.encode(), body, hashlib.sha256).hexdigest())[1]
+
+    assert (brought(3 * 10**6), brought(5 * 10**6)) == (200, 413)
+
+
+def test_when_nothing_that_comes_is_signed_somebody_is_told_until_something_is(ledger: Ledger) -> None:
+    settings = Settings(whatsapp_app_secrets=(SECRET,), whatsapp_phone_number_ids=(NUMBER,))
+
+    def alarms_now() -> list[str]:
+        with ledger.reading() as tx:
+            return [alarm.name for alarm in alarms.raised(tx)]
+
+    async def story() -> None:
+        opened = Door(settings, ledger)
+        async with TestClient(TestServer(opened.app())) as meta:
+
+            async def bring(signature: str) -> None:
+                await meta.post(f"{door.PATH}/webhook", data=b"{}", headers={"X-Hub-Signature-256": signature})
+                await opened._watch_signatures()
+
+            for n in range(door.UNSIGNED_IN_A_ROW):
+                assert alarms_now() == [], f"{n} strangers are nobody's matter"
+                await bring("sha256=" + "0" * 64)
+            assert alarms_now() == ["unsigned"]
+            await bring("sha256=" + hmac.new(SECRET.encode(), b"{}", hashlib.sha256).hexdigest())
+            assert "unsigned" not in alarms_now()
+
+    asyncio.run(story())
+
+
+def test_the_address_is_verified_by_the_token_only(spine: Spine) -> None:
+    def asked(**query: str) -> tuple[int, str]:
+        answer = requests.get(spine.door_url, params={f"hub.{name}": word for name, word in query.items()}, timeout=5)
+        return answer.status_code, answer.text
+
+    assert asked(mode="subscribe", verify_token="v", challenge="42") == (200, "42")
+    assert asked(mode="subscribe", verify_token="w", challenge="42") == (403, "forbidden")
+    assert asked() == (403, "forbidden")
+
+
+def test_without_a_bot_the_door_is_open_but_not_ready(spine: Spine) -> None:
+    answer = requests.get(spine.door_url.removesuffix("/webhook") + "/ready", timeout=10)
+    assert (answer.status_code, answer.json()) == (503, {"model": False, "ledger": True})
 
 
 def test_a_bot_that_thinks_slowly_is_silent_once_a_person_has_taken_over(spine: Spine) -> None:

@@ -16,6 +16,7 @@ from urllib.parse import parse_qs, urlsplit
 
 from rasa.core.agent import load_agent
 from rasa.core.utils import AvailableEndpoints
+from rasa.shared.core.events import ActionExecuted, BotUttered, UserUttered
 from rasa.utils.log_utils import configure_structlog
 
 from actions.backoffice import SqlBackoffice
@@ -102,19 +103,32 @@ class Stage:
         """A contact enters; one with a known phone by their first name, anybody else is a stranger."""
         return Scene(self, ContactRef(phone=PHONES.get(who), bsuid=f"{who}-{salt}", name=who), salt)
 
+    def uttered(self, key: str) -> list[str]:
+        """Return the texts Rasa's tracker holds behind the last message of a conversation."""
+        tracker = self._loop.run_until_complete(self._agent.tracker_store.retrieve(key))
+        texts: list[str] = []
+        for event in tracker.events if tracker is not None else ():
+            if isinstance(event, UserUttered):
+                texts.clear()
+            elif isinstance(event, BotUttered) and event.text:
+                texts.append(event.text)
+        return texts
+
+    def resorted(self, key: str) -> bool:
+        """Say whether Rasa did something to the last message that no rule names: less than certain."""
+        tracker = self._loop.run_until_complete(self._agent.tracker_store.retrieve(key))
+        events = list(tracker.events) if tracker is not None else []
+        last = max(n for n, event in enumerate(events) if isinstance(event, UserUttered))
+        acted = [event for event in events[last:] if isinstance(event, ActionExecuted)]
+        return any(event.confidence is not None and event.confidence < 1 for event in acted)
+
     def hear(self, received: Received) -> int | None:
         """Write a message down and give it its turn, as the channel does; None when an agent has the conversation."""
         with self.ledger.writing() as tx:
             waiting = inbox.record(tx, b"{}", [received], clock.now())
-        for conversation_id in waiting:
-            self._loop.run_until_complete(self._take_turn(conversation_id))
-            return conversation_id
-        return None
-
-    async def _take_turn(self, conversation_id: int) -> None:
-        turns = Turns(self.ledger, self._manners, clock.now)
-        turns.wake(conversation_id, self._bot.run)
-        await turns.stop(30)
+        turns = Turns(self.ledger, self._manners, clock.now, self._bot.run)
+        self._loop.run_until_complete(turns.settle())
+        return next(iter(waiting), None)
 
 
 class Scene:
@@ -167,6 +181,16 @@ class Scene:
                 handoffs.take(tx, key, **AGENT, now=clock.now())
             else:
                 handoffs.give_back(tx, key, agent_id=AGENT["agent_id"], words=None, now=clock.now())
+
+    @property
+    def uttered(self) -> list[str]:
+        """What Rasa said to the last message, before it was made into messages; repeats are lost there."""
+        return self._stage.uttered(self.conversation.key)
+
+    @property
+    def followed_rules(self) -> bool:
+        """Whether all that Rasa did to the last message is what some rule says."""
+        return not self._stage.resorted(self.conversation.key)
 
     @property
     def conversation(self) -> transcript.Conversation:

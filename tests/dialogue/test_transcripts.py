@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
+from bot.messages import Tap
+from bot.settings import ROOT
 from tests.dialogue.stage import Scene, Stage
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")  # Rasa's own advice to its users
@@ -48,6 +50,9 @@ def play(stage: Stage, scene: Scene, verb: str, what: Any, where: str) -> None: 
         case "bot does not say":
             for words in [what] if isinstance(what, str) else what:
                 assert words.lower() not in scene.last.lower(), where
+        case "times":
+            for words, times in what.items():
+                assert scene.last.lower().count(words.lower()) == times, where
         case "bot is silent":
             assert scene.last == "", where
         case "messages":
@@ -68,6 +73,27 @@ def play(stage: Stage, scene: Scene, verb: str, what: Any, where: str) -> None: 
             stage.shop.is_open = what == "opens"
         case _:
             raise AssertionError(f"{where}: no such step")
+
+
+def intents() -> list[str]:
+    found = YAML(typ="safe").load(ROOT / "domain.yml")["intents"]
+    return [str(intent) for intent in found]
+
+
+@pytest.mark.parametrize("intent", intents())
+@pytest.mark.parametrize("open_question", ["where is my order?", "where is FH10482"])
+def test_whatever_is_said_to_an_open_question_is_answered_once_and_so_is_the_next_message(
+    stage: Stage, salt: str, open_question: str, intent: str
+) -> None:
+    scene = stage.enter("stranger", salt)
+    scene.says(scene.says_words(open_question))
+    scene.says(Tap(f"/{intent}", "a tap"))
+    assert len(scene.uttered) == len(set(scene.uttered)), "Rasa ran in a circle"
+    assert scene.followed_rules, "no rule says what follows this in a form"
+    assert "went wrong" not in scene.last
+    scene.says(scene.says_words("hello"))
+    assert len(scene.uttered) == len(set(scene.uttered))
+    assert scene.last and "went wrong" not in scene.last
 
 
 def test_a_wrong_number_and_a_wrong_postcode_sound_alike(stage: Stage, salt: str) -> None:

@@ -134,7 +134,7 @@ class Story:
                 outbox.settle(tx, message.id, outcome, at)
             for status in statuses if not refuse else ():
                 with self.ledger.writing() as tx:
-                    outbox.hear(tx, Reported(outcome.wamid, status, at, callback=message.callback), at)
+                    outbox.hear_all(tx, [Reported(outcome.wamid, status, at, callback=message.callback)], at)
 
 
 def a_conversation(ledger: Ledger, now: datetime, name: str = "Mia Turner", phone: str = "447700900101") -> Story:

@@ -12,11 +12,14 @@ from flask import Flask
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 from werkzeug.serving import make_server
 
+from bot.ledger import contacts, transcript
 from bot.ledger.transaction import Ledger
+from bot.messages import Card, Cards, Other
 from bot.settings import Settings
-from bot.vocabulary import Role, Status
+from bot.vocabulary import Reason, Role, Status
 from handoff import feed
 from handoff.app import create_app
+from handoff.roles import Account
 from tests import parts
 from tests.handoff import seeding
 
@@ -167,16 +170,36 @@ def test_what_could_not_be_sent_comes_back_into_the_box(chromium: Browser, base:
     expect(ann.page.locator(".bubble.agent .text")).to_have_text("important words")
 
 
-@pytest.mark.parametrize(("scheme", "width"), [("light", 1440), ("dark", 1440), ("dark", 390)])
+def a_strange_story(ledger: Ledger, ann: Account) -> seeding.Story:
+    """Everything that is not as it should be: what can't be read, what failed, and who is blocked."""
+    story = seeding.a_conversation(ledger, now(), "Konstantin Wolkenstein-Trostburg", "4915112345678")
+    story.says(Cards((Card("Joe", "Joe", ("+27 82 123",), (f"joe@{'long-' * 9}name.example",), "Tents & Co"),)))
+    story.says(Other("unsupported", "revoke"), "Sorry, I can't read that.", intent=("sent_media", 1.0))
+    story.hands_off(Reason.UNREADABLE, "(hologram)", media_kind="hologram")
+    story.taken_by(ann)
+    story.replies(ann, "What was it?")
+    story.sent(Status.DELIVERED, Status.FAILED)
+    story.replies(ann, "Hello?")
+    story.sent(refuse="The number can't be reached on WhatsApp right now (131026)")
+    with ledger.writing() as tx:
+        contact_id = transcript.contact_of(tx, story.key).id
+        contacts.mark_blocked(tx, contact_id, now())
+        contacts.prefer(tx, contact_id, marketing=False, at=now())
+    return story
+
+
+@pytest.mark.parametrize(("scheme", "width"), [("light", 1440), ("dark", 1440), ("light", 390), ("dark", 390)])
 def test_everybody_can_use_it(chromium: Browser, base: str, quick_ledger: Ledger, scheme: str, width: int) -> None:
     desk = Desk(chromium, base, quick_ledger, "Ann Lee", viewport={"width": width, "height": 844}, color_scheme=scheme)
     ben = seeding.an_account(quick_ledger, "ben@fernhill.example", Role.AGENT, "Ben Okoro")
     stories = seeding.a_busy_afternoon(quick_ledger, now(), desk.account, ben)
     seeding.an_alarm(quick_ledger, now())
+    strange = a_strange_story(quick_ledger, desk.account)
     for path in (
         "/",
         f"/conversations/{stories['ines'].key}?show=mine",
         f"/conversations/{stories['maya'].key}",
+        f"/conversations/{strange.key}?show=mine",
         "/password",
     ):
         desk.page.goto(f"{base}{path}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from datetime import timedelta
 
 import pytest
 import sqlalchemy as sa
@@ -129,3 +130,25 @@ def _wait_for(true: object) -> None:
     while not true():  # type: ignore[operator]
         assert time.monotonic() < ends
         time.sleep(0.05)
+
+
+def test_old_changes_are_forgotten_and_the_feed_goes_on(ledger: Ledger) -> None:
+    story = seeding.a_conversation(ledger, NOW)
+    with ledger.writing() as tx:
+        for day in range(6):
+            changes.note(tx, story.id, Change.NOTE, NOW + timedelta(days=day))
+    tail = a_feed(ledger)
+    box = tail.subscribe()
+    with ledger.writing() as tx:
+        newest = changes.latest(tx)
+        while changes.prune(tx, NOW + timedelta(days=3), limit=2):
+            pass
+        assert [change.id for change in changes.after(tx, 0)] == [newest - 2, newest - 1, newest]
+        while changes.prune(tx, NOW + timedelta(days=30), limit=2):
+            pass
+        assert [change.id for change in changes.after(tx, 0)] == [newest], "it is where the feed is"
+        changes.note(tx, story.id, Change.MOVE, NOW + timedelta(days=31))
+    for later in (tail, a_feed(ledger)):  # one that was there before, and one that begins now
+        later.look()
+    signals = box.take(0)
+    assert signals is not None and signals.kinds == {story.key: (Change.MOVE,)} and signals.cursor == newest + 1

@@ -18,7 +18,7 @@ from werkzeug.serving import make_server
 from bot.ledger import files, inbox
 from bot.ledger.tables import conversations, messages
 from bot.ledger.transaction import Ledger
-from bot.messages import Inbound, Media, Reaction, Text
+from bot.messages import Inbound, Media, Place, Reaction, Text
 from bot.settings import Settings
 from bot.updates import ContactRef, Deleted, Echoed, Edited, Origin, Received
 from bot.vocabulary import Role
@@ -308,6 +308,52 @@ def test_what_is_quoted_is_named_even_after_it_was_taken_back(desk: Desk) -> Non
     assert "[Photo]" in desk.page(key)
     desk.changes(Deleted(a_wamid(), "wamid.photo", NOW))
     assert desk.page(key).count("The contact took this back.") == 2
+
+
+def test_the_api_tells_all_that_the_page_shows_beside_the_words(desk: Desk) -> None:
+    key, quoted = desk.hears(Text("which one?"), wamid="wamid.words")
+    ad = {"source_type": "ad", "headline": "Spring"}
+    desk.hears(Text("this one"), reply_to="wamid.words", origin=Origin(forwarded=True, referral=ad))
+    desk.hears(Text("that one"), reply_to="wamid.of-something-old")
+    desk.hears(Reaction("wamid.words", "👍"))
+    desk.hears(Reaction("wamid.of-something-old", ""))
+    desk.hears(Place(51.4545, -2.5879, name="Here", address="College Green"))
+    asked = {"Authorization": f"Bearer {desk.token}"}
+    plain, *others = desk.get(f"/api/v1/conversations/{key}/messages", headers=asked).json
+    assert set(plain) == {"id", "author", "text", "type", "at", "status", "intent", "confidence"}
+    beside = [{name: one[name] for name in one if name not in plain} for one in others]
+    unknown = "wamid.of-something-old"
+    assert beside == [
+        {
+            "quotes": {"id": str(quoted), "wamid": "wamid.words", "author": "contact", "text": "which one?"},
+            "origin": {"forwarded": True, "referral": ad},
+        },
+        {"quotes": {"id": None, "wamid": unknown, "author": None, "text": None}},
+        {"reaction": {"emoji": "👍", "to": str(quoted), "wamid": "wamid.words"}},
+        {"reaction": {"emoji": "", "to": None, "wamid": unknown}},
+        {"place": {"latitude": 51.4545, "longitude": -2.5879, "name": "Here", "address": "College Green"}},
+    ]
+
+
+def test_the_api_tells_what_became_of_words_that_were_changed_and_taken_back(desk: Desk) -> None:
+    key, quoted = desk.hears(Text("at five"), wamid="wamid.words")
+    desk.hears(Text("yes"), reply_to="wamid.words")
+    desk.changes(Edited(a_wamid(), "wamid.words", Text("at six"), NOW))
+    asked = {"Authorization": f"Bearer {desk.token}"}
+    words, answer = desk.get(f"/api/v1/conversations/{key}/messages", headers=asked).json
+    assert (words["text"], words["edited_at"], words["deleted_at"]) == ("at six", NOW.isoformat(), None)
+    assert answer["quotes"]["text"] == "at six"
+    desk.changes(Deleted(a_wamid(), "wamid.words", NOW))
+    words, answer = desk.get(f"/api/v1/conversations/{key}/messages", headers=asked).json
+    assert (words["text"], words["deleted_at"]) == ("", NOW.isoformat())
+    assert (answer["quotes"]["id"], answer["quotes"]["text"]) == (str(quoted), "")
+
+
+def test_who_hides_their_number_is_called_by_their_username(desk: Desk) -> None:
+    hidden = ContactRef(phone=None, bsuid="GB.hidden", name="", username="mia.t")
+    key, _ = desk.hears(Text("hello"), hidden)
+    assert "@mia.t" in desk.page(key)
+    assert "@mia.t" in desk.get("/list?show=bot").text
 
 
 def test_a_real_browser_shows_the_picture_and_seeks_in_the_sound(desk: Desk) -> None:

@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -104,6 +105,19 @@ def test_a_tab_that_missed_very_much_looks_at_everything(browser: FlaskClient, q
         for _ in range(live.CATCH_UP_MAX + 1):
             changes.note(tx, story.id, Change.STATUS, clock.now())
     assert "event: everything" in _first_event(browser, query_string={"since": 0})
+
+
+def test_a_tab_that_was_away_for_longer_than_changes_are_kept_looks_at_everything(
+    browser: FlaskClient, quick_ledger: Ledger
+) -> None:
+    story = seeding.a_conversation(quick_ledger, clock.now())
+    with quick_ledger.writing() as tx:
+        seen = changes.latest(tx)
+        for _ in range(3):
+            changes.note(tx, story.id, Change.MOVE, clock.now())
+        changes.prune(tx, clock.now() + timedelta(days=1))
+    assert "event: everything" in _first_event(browser, query_string={"since": seen})
+    assert "event: everything" not in _first_event(browser, query_string={"since": seen + 2})
 
 
 def test_a_quiet_stream_has_a_heartbeat(browser: FlaskClient, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,9 +7,16 @@ from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import sqlalchemy as sa
+from alembic import command
+from alembic.script import ScriptDirectory
 
+from bot.ledger import inbox, outbox
+from bot.ledger.tables import messages
 from bot.ledger.transaction import Ledger
+from bot.updates import Unsupported
+from bot.vocabulary import Status
 from handoff import migrate
+from tests.factories import NOW, a_turn, ended, given_back, handed_off, taken
 
 
 def test_code_and_migrations_agree(ledger: Ledger) -> None:
@@ -47,6 +54,32 @@ def test_four_processes_may_migrate_at_once(ledger: Ledger, database_url: str, t
 
 def test_migrations_are_numbered_and_head_names_the_last() -> None:
     names = sorted(path.stem for path in (migrate.MIGRATIONS / "versions").glob("*.py"))
-    assert [int(name[:4]) for name in names] == list(range(1, len(names) + 1))
+    assert len({int(name[:4]) for name in names}) == len(names), "no number twice; one may be left out"
+    before = [None, *names[:-1]]
+    script = ScriptDirectory.from_config(migrate.config())
+    assert [script.get_revision(name).down_revision for name in names] == before
     assert all(re.fullmatch(r"\d{4}_[a-z_]+", name) for name in names)
     assert names[-1] == migrate.HEAD
+
+
+def test_what_failed_before_it_could_be_set_aside_still_knows_whether_a_person_has_taken_over(
+    ledger: Ledger, database_url: str
+) -> None:
+    turn = a_turn(ledger)
+    handed_off(ledger, turn)
+    ended(ledger, turn, "Until then: we are open till six.")
+    before = ScriptDirectory.from_config(migrate.config()).get_revision("0006_set_aside").down_revision
+    with ledger.writing() as tx:
+        tx.execute(sa.update(messages).where(messages.c.status.is_not(None)).values(status=Status.FAILED))
+        inbox.record(tx, b"{}", [Unsupported("text", "no body", unreadable=True)], NOW)
+        inbox.set_aside(tx)
+    with ledger.writing() as tx:
+        command.downgrade(migrate.config(tx), before)
+        assert tx.execute(sa.text("SELECT count(*) FROM updates WHERE state = 'failed'")).scalar() == 1
+    migrate.to_head(database_url)
+    with ledger.reading() as tx:
+        assert len(outbox.dead_letters(tx)) == 2
+    taken(ledger, turn.key)
+    given_back(ledger, turn.key)
+    with ledger.reading() as tx:
+        assert (outbox.dead_letters(tx), len(outbox.dead_letters(tx, rest=outbox.Rest.OVERTAKEN))) == ([], 2)

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import re
 from datetime import timedelta, timezone
+from typing import Any
 
+import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 
+from bot.ledger import contacts, outbox, transcript
 from bot.ledger.handoffs import THE_PHONE
+from bot.ledger.outbox import Kind, Outcome
 from bot.ledger.transaction import Ledger
-from bot.messages import Buttons, Media, Other, Place, Reply, Tap
-from bot.vocabulary import Holder, Reason, Role, Status
+from bot.messages import KINDS, Buttons, Card, Cards, Media, Other, Place, Reply, Tap
+from bot.vocabulary import RANK, Holder, Reason, Role, Status
+from connectors.whatsapp import contents
 from handoff import agents, words
 from handoff.roles import Account
 from tests.factories import NOW
@@ -94,6 +99,61 @@ def test_a_transcript_shows_everything_that_can_be_said(browser: FlaskClient, qu
     assert "Voice note" in ola and "Sent something the bot can&#39;t read" in ola
 
 
+NOT_PASSED_ON = [
+    ({"type": "unsupported", "unsupported": {"type": "revoke"}}, "Deleted a message; WhatsApp does not say which"),
+    ({"type": "unsupported", "unsupported": {"type": "edit"}}, "Edited a message; WhatsApp does not say which"),
+    ({"type": "unsupported", "unsupported": {"type": "poll_creation"}}, f"{words.NOT_PASSED_ON} (a poll)"),
+    ({"type": "unsupported", "unsupported": {"type": "live_location"}}, f"{words.NOT_PASSED_ON} (live location)"),
+    ({"type": "unsupported"}, words.NOT_PASSED_ON),
+    ({"type": "hologram"}, f"{words.NOT_PASSED_ON} (hologram)"),
+    ({"type": "ephemeral"}, f"{words.NOT_PASSED_ON} (a message that disappears)"),
+    ({}, words.NOT_PASSED_ON),
+    ({"type": "request_welcome"}, "Opened the chat"),
+    ({"type": "interactive", "interactive": {"type": "nfm_reply", "nfm_reply": {"response_json": "?"}}},
+     "Filled in a form"),
+    ({"type": "interactive", "interactive": {"call_permission_reply": {"response": "reject"}}},
+     "Does not allow us to call"),
+    ({"type": "image", "image": {}, "errors": [{"code": contents.UNFETCHABLE}]}, "A file WhatsApp could not bring"),
+    ({"type": "location", "location": {}}, "Place, but it came unreadable"),
+    ({"type": "text", "text": {"body": "  "}}, "An empty message"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("item", "in_words"), NOT_PASSED_ON)
+def test_what_whatsapp_does_not_pass_on_is_told_in_words_a_person_would_use(
+    browser: FlaskClient, quick_ledger: Ledger, item: dict[str, Any], in_words: str
+) -> None:
+    content = contents.read(contents.kind_of(item), item).content
+    story = seeding.a_conversation(quick_ledger, NOW)
+    wamid = story.says(content, "Sorry, I can't read that.", intent=("sent_media", 1.0))
+    story.hands_off(Reason.UNREADABLE, f"({content.kind})", media_kind=content.kind)  # type: ignore[union-attr]
+    story.says("well?", intent=None, reply_to=wamid)
+    told = text_of(browser.get(f"/conversations/{story.key}").text + browser.get("/list").text)
+    assert told.count(in_words) >= 2  # in the transcript, and where it is quoted
+    raw = {"revoke", "edit", "poll_creation", "nfm_reply", "request_welcome", "call_permission_reply", "unsupported"}
+    assert not {word for word in raw if re.search(rf"\b{word}\b", told)}
+
+
+def test_the_last_thing_in_a_list_is_never_a_word_of_metas(browser: FlaskClient, quick_ledger: Ledger) -> None:
+    for n, content in enumerate((Other("unsupported", "revoke"), Other("hologram"), Other("text"), Tap("a", "Yes"))):
+        story = seeding.a_conversation(quick_ledger, NOW, f"Contact {n}", str(700 + n))
+        story.taken_by(seeding.an_account(quick_ledger, f"{n}@fernhill.example"))
+        story.says(content, intent=None)
+    last = re.findall(r'class="last">([^<]*)', browser.get("/list?show=others").text)
+    assert set(last) == {
+        "[Deleted a message; WhatsApp does not say which]",
+        f"[{words.NOT_PASSED_ON} (hologram)]",
+        "[An empty or deleted message]",
+        "Yes",
+    }
+
+
+def test_every_kind_of_message_we_know_has_a_name_of_its_own() -> None:
+    known = (KINDS.keys() - {"media", "place", "other"}) | contents.READERS.keys() - {"unsupported"}
+    assert {kind for kind in known if words.NOT_PASSED_ON in words.kind(kind)} == set()
+    assert words.DOINGS.keys() == contents.SILENT  # what nobody is owed an answer for is something that was done
+
+
 def test_words_the_bot_never_got_to_say_are_struck_and_explained(browser: FlaskClient, quick_ledger: Ledger) -> None:
     story = seeding.a_conversation(quick_ledger, NOW)
     story.taken_by(account_of(quick_ledger))
@@ -112,7 +172,10 @@ def test_every_holder_and_reason_has_its_words(browser: FlaskClient, quick_ledge
     for reason in Reason:
         story = seeding.a_conversation(quick_ledger, NOW, reason.value, str(100 + len(reason.value)) + reason.value[:2])
         story.hands_off(reason, "")
-        assert browser.get(f"/conversations/{story.key}").status_code == 200
+        said = text_of(browser.get(f"/conversations/{story.key}").text).replace("&#39;", "'")
+        assert words.REASONS[reason] in said  # in the packet
+        queued = reason not in {Reason.STEPPED_IN, Reason.PHONE}
+        assert (f"{words.REASONS[reason]}, into the queue" in said) is queued  # in the transcript
 
 
 def test_a_closed_window_and_a_colleagues_conversation_can_not_be_replied_to(
@@ -171,6 +234,104 @@ def test_a_verb_answers_htmx_with_the_new_state_and_a_browser_with_the_page(
     assert twice.text.count(">Hello</p>") == 1
     back = browser.post(f"/conversations/{key}/give_back", headers=FRAGMENT)
     assert "The bot is answering" in back.text and "Given back to the bot" in back.text
+
+
+def test_what_was_not_delivered_is_sent_once_more_by_its_button(browser: FlaskClient, quick_ledger: Ledger) -> None:
+    story = seeding.a_handoff(quick_ledger, NOW)
+    story.sent(Status.DELIVERED)
+    story.taken_by(account_of(quick_ledger))
+    story.replies(account_of(quick_ledger), "Hello Mia")
+    story.sent(refuse="try later")
+    page = browser.get(f"/conversations/{story.key}").text
+    (again,) = re.findall(r'hx-post="(/messages/\d+/again)"', page)
+    for _ in range(2):  # whoever presses twice has pressed once
+        after = browser.post(again, headers=FRAGMENT).text
+        assert after.count(">Hello Mia</p>") == 2
+        assert "Sent once more below." in text_of(after) and "Try again" not in text_of(after)
+
+
+def test_once_whatsapp_says_that_the_window_is_closed_nothing_on_the_page_says_otherwise(
+    browser: FlaskClient, quick_ledger: Ledger
+) -> None:
+    story = seeding.a_handoff(quick_ledger, NOW)
+    story.sent(Status.DELIVERED)
+    story.taken_by(account_of(quick_ledger))
+    story.replies(account_of(quick_ledger), "Hello Mia")
+    fails(story, "more than 24 hours since the contact last wrote (131047)", outbox.SHUT)
+    page = browser.get(f"/conversations/{story.key}").text
+    said = text_of(page)
+    assert "More than 24 hours since the contact last wrote" in said and "Window closed, says WhatsApp" in said
+    assert "Try again" not in said and "Window open" not in said and 'data-may-reply="no"' in page
+    assert "delivers a reply only after the contact writes again" in said
+    story.says("are you there?", intent=None)
+    page = browser.get(f"/conversations/{story.key}").text
+    assert "Try again" in page and "Window open" in page and 'data-may-reply="yes"' in page
+
+
+def test_a_contact_we_blocked_is_shown_as_blocked_and_can_not_be_replied_to(
+    browser: FlaskClient, quick_ledger: Ledger
+) -> None:
+    story = seeding.a_handoff(quick_ledger, NOW)
+    story.sent(Status.DELIVERED)
+    story.taken_by(account_of(quick_ledger))
+    story.replies(account_of(quick_ledger), "Hello Mia")
+    story.sent(refuse="try later")
+    path = f"/conversations/{story.key}"
+    assert "Blocked" not in browser.get(path).text
+    with quick_ledger.writing() as tx:
+        contact_id = transcript.contact_of(tx, story.key).id
+        contacts.mark_blocked(tx, contact_id, NOW)
+    page = browser.get(path).text
+    assert text_of(page).count("Blocked: WhatsApp delivers nothing either way") == 2  # the header, and over the reply
+    assert 'data-may-reply="no"' in page and "Try again" not in page and "Window open" not in page
+    with quick_ledger.writing() as tx:
+        contacts.mark_blocked(tx, contact_id, None)
+    assert 'data-may-reply="yes"' in browser.get(path).text
+
+
+@pytest.mark.parametrize("reports", [(Status.DELIVERED, Status.FAILED), (Status.FAILED, Status.READ)])
+def test_a_message_that_arrived_and_failed_says_both(
+    browser: FlaskClient, quick_ledger: Ledger, reports: tuple[Status, ...]
+) -> None:
+    story = seeding.a_handoff(quick_ledger, NOW)
+    story.sent(Status.DELIVERED)
+    story.taken_by(account_of(quick_ledger))
+    story.replies(account_of(quick_ledger), "Hello Mia")
+    story.sent(*reports)
+    said = text_of(browser.get(f"/conversations/{story.key}").text)
+    arrived = words.STATUSES[max(reports, key=RANK.__getitem__)]
+    assert f"{arrived}, and reported as not delivered, too. WhatsApp does not say why" in said
+
+
+def test_a_contact_card_shows_all_that_is_on_it(browser: FlaskClient, quick_ledger: Ledger) -> None:
+    joe = Card("Joe Mbeki", "Joe", ("+27 82 123 4567",), ("joe@tents.example", "j@home.example"), "Tents & Co", "27821")
+    shop = Card("Tents & Co", organisation="Tents & Co", emails=("shop@tents.example",))
+    story = seeding.a_conversation(quick_ledger, NOW)
+    story.says(Cards((joe, shop)), intent=None)
+    story.says(Cards((Card("Mia", phones=("447700900101",)),), asked=True), intent=None)
+    said = text_of(browser.get(f"/conversations/{story.key}").text)
+    assert (
+        "Contact card Name Joe Mbeki Company Tents &amp; Co Phone +27 82 123 4567 "
+        "E-mail joe@tents.example E-mail j@home.example Name Tents &amp; Co E-mail shop@tents.example"
+    ) in said
+    assert "Shared their own number Name Mia Phone 447700900101" in said
+
+
+def test_who_stopped_marketing_messages_is_shown_so(browser: FlaskClient, quick_ledger: Ledger) -> None:
+    story = seeding.a_conversation(quick_ledger, NOW)
+    for wants in (True, False, True):
+        with quick_ledger.writing() as tx:
+            contacts.prefer(tx, transcript.contact_of(tx, story.key).id, marketing=wants, at=NOW)
+        said = text_of(browser.get(f"/conversations/{story.key}/live").text)
+        assert ("Does not want marketing messages" in said) is not wants
+
+
+def fails(story: seeding.Story, why: str, code: int) -> None:
+    """Meta refuses what waits to be sent."""
+    with story.ledger.writing() as tx:
+        message = outbox.claim(tx, story.at)
+        assert message is not None
+        outbox.settle(tx, message.id, Outcome(Kind.REFUSED, words=why, code=code), story.at)
 
 
 def test_a_lost_race_is_a_toast_that_names_the_winner(browser: FlaskClient, quick_ledger: Ledger) -> None:

@@ -6,6 +6,7 @@ import logging
 import re
 import threading
 from collections.abc import Iterator
+from datetime import datetime
 
 import pytest
 import sqlalchemy as sa
@@ -65,7 +66,7 @@ def test_an_admin_sees_the_numbers_and_what_failed_and_never_what_was_written(
     delivery = a_failed_delivery(quick_ledger)
     a_dead_letter(quick_ledger)
     page = admin.get("/updates").text
-    assert "Received 3 Handled 2 Repeated 0 Kept 0 Failed 1 Open" in text_of(page)
+    assert "Received 3 Handled 2 Repeated 0 Kept 0 Failed 1 Set aside 0 Open" in text_of(page)
     assert f"{delivery} no. 1" in text_of(page) and "&lt;i&gt;body&lt;/i&gt; is missing" in page
     assert "The number can&#39;t be reached on WhatsApp right now" in page
     for state in [*(state.value for state in UpdateState), "all", "nonesuch"]:
@@ -85,7 +86,8 @@ def test_the_page_is_linked_for_admins_and_shut_for_everybody_else(
         client = signed_in(quick_app, email, password)
         assert 'href="/updates"' not in client.get("/").text
         gets = ("/updates", "/updates/live", f"/updates/{delivery}/body")
-        posts = ("/updates/again", f"/updates/{delivery}/again", "/updates/unsent/1/again", f"/updates/{delivery}/body")
+        posts = [f"/updates{of}/{verb}" for of in ("", f"/{delivery}", "/unsent/1") for verb in ("again", "aside")]
+        posts.append(f"/updates/{delivery}/body")
         answers = [client.get(path) for path in gets] + [client.post(path) for path in posts]
         assert {answer.status_code for answer in answers} == {403}
         assert all("aubergine" not in answer.text for answer in answers)
@@ -109,7 +111,7 @@ def test_what_could_not_be_sent_is_sent_again_while_the_window_is_open(
     admin: FlaskClient, quick_ledger: Ledger, clock: Clock
 ) -> None:
     a_dead_letter(quick_ledger)
-    (letter,) = re.findall(r'action="(/updates/unsent/\d+/again)', admin.get("/updates").text)
+    (letter,) = re.findall(r'action="(/updates/unsent/\d+/again)\b', admin.get("/updates").text)
     clock.forward(hours=11)
     admin.get("/updates")
     clock.forward(hours=11)
@@ -122,6 +124,81 @@ def test_what_could_not_be_sent_is_sent_again_while_the_window_is_open(
     clock.now = NOW
     assert "Everything got out." in admin.post(letter, headers=FRAGMENT).text
     assert admin.post("/updates/unsent/99999999999999999999/again").status_code == 404
+
+
+def test_the_bots_words_a_person_has_overtaken_are_not_offered_and_are_refused(
+    admin: FlaskClient, quick_ledger: Ledger
+) -> None:
+    story = a_dead_letter(quick_ledger)
+    (letter,) = re.findall(r'action="(/updates/unsent/\d+/again)\b', admin.get("/updates").text)
+    story.taken_by(seeding.an_account(quick_ledger))
+    page = admin.get("/updates").text
+    assert "Everything got out." in text_of(page) and "Send again" not in page
+    refused = admin.post(letter, headers=FRAGMENT)
+    assert (refused.status_code, "Reply instead" in refused.text) == (409, True)
+    found = admin.get("/updates?unsent=overtaken").text
+    assert "can&#39;t be reached" in found and "Send again" not in found and 'id="rest-' in found
+
+
+def test_what_failed_is_set_aside_counts_no_more_and_is_still_found(
+    admin: FlaskClient, quick_ledger: Ledger, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    one, two = a_failed_delivery(quick_ledger), a_failed_delivery(quick_ledger)
+    a_dead_letter(quick_ledger)
+    assert f"Delivery {one} is set aside." in admin.post(f"/updates/{one}/aside", headers=FRAGMENT).text
+    plain = admin.post("/updates/aside")
+    assert (plain.status_code, plain.headers["Location"]) == (303, "/updates?state=failed")
+    (letter,) = re.findall(r'action="(/updates/unsent/\d+/aside)\b', admin.get("/updates").text)
+    assert "is set aside." in admin.post(letter, headers=FRAGMENT).text
+    page = admin.get("/updates").text
+    assert "Failed 0 Set aside 2" in text_of(page) and 'class="bad"' not in page
+    assert "Nothing failed." in page and "Everything got out." in page
+    found = admin.get("/updates?state=set_aside&unsent=set_aside").text
+    assert f'id="again-{one}"' in found and f'id="again-{two}"' in found and "can&#39;t be reached" in found
+    assert 'aria-current="page">Set aside' in found
+    who = {vars(record).get("account") for record in caplog.records if vars(record).get("action") == "set_aside"}
+    assert len(who) == 1 and None not in who
+    assert [admin.post(path).status_code for path in (
+        "/updates/999/aside", "/updates/unsent/999/aside", "/updates/unsent/99999999999999999999/aside",
+    )] == [404] * 3  # fmt: skip
+
+
+def the_door_reads(ledger: Ledger, *, readable: bool, at: datetime) -> None:
+    """What was asked for is read once more, as the door does."""
+    heard = a_text(SECRET) if readable else Unsupported("text", "<i>body</i> is missing", unreadable=True)
+    with ledger.writing() as tx:
+        for delivery, _ in inbox.to_be_read_again(tx):
+            inbox.read_again(tx, delivery, [heard], at)
+
+
+def test_who_asked_hears_what_became_of_it_once_and_the_row_says_when_it_was_tried(
+    admin: FlaskClient, quick_ledger: Ledger
+) -> None:
+    one, two = a_failed_delivery(quick_ledger), a_failed_delivery(quick_ledger)
+
+    def said(fragment: str) -> list[str]:
+        return re.findall(r'<p id="said" hx-swap-oob="innerHTML">(.*?)</p>', fragment)
+
+    def live(fragment: str) -> str:
+        (address,) = re.findall(r'hx-get="([^"]+)"', fragment)
+        return admin.get(address.replace("&amp;", "&"), headers=FRAGMENT).text
+
+    asked = admin.post("/updates/again", headers=FRAGMENT).text
+    assert said(asked) == ["Asked for; read within seconds."]
+    waits = live(asked)
+    assert said(waits) == [], "nothing is new"
+    the_door_reads(quick_ledger, readable=False, at=NOW)
+    tried = live(waits)
+    assert said(tried) == ["Tried again 12:00: still can&#39;t be read."]
+    assert text_of(tried).count("Tried again 12:00: still can&#39;t be read") == 3, "and on both rows"
+    assert said(live(tried)) == [], "once"
+    admin.post(f"/updates/{one}/again", headers=FRAGMENT)
+    asked = admin.post(f"/updates/{two}/again?watched={one}", headers=FRAGMENT).text
+    the_door_reads(quick_ledger, readable=True, at=NOW)
+    assert said(live(asked)) == ["Tried again 12:00: it could be read."]
+    assert "Tried again" not in text_of(admin.get("/updates?state=all").text), "it is no news any more"
+    assert admin.get("/updates/live?watched=x-999-" + "9" * 40).status_code == 200
 
 
 def test_a_body_is_shown_only_to_who_says_so_and_that_is_written_down(
@@ -148,6 +225,9 @@ def test_another_site_can_not_make_an_admin_act(admin: FlaskClient, quick_ledger
         f"/updates/{delivery}/again",
         f"/updates/{delivery}/body",
         "/updates/unsent/1/again",
+        "/updates/aside",
+        f"/updates/{delivery}/aside",
+        "/updates/unsent/1/aside",
     ):
         assert admin.post(path, headers={"Sec-Fetch-Site": "cross-site"}).status_code == 403
     with quick_ledger.reading() as tx:
@@ -231,3 +311,57 @@ def test_reading_again_and_sending_again_work_with_and_without_script(
     page.get_by_role("link", name="As it came").click()
     page.get_by_role("button", name="Show it").click()
     expect(page.locator("pre")).to_contain_text("<b>aubergine</b>")
+
+
+def focused(page: Page) -> str:
+    return str(page.evaluate("document.activeElement.id || document.activeElement.tagName"))
+
+
+def test_who_works_by_keyboard_keeps_their_place_and_hears_what_became_of_it(
+    chromium: Browser, base: str, quick_ledger: Ledger, clock: Clock
+) -> None:
+    delivery = a_failed_delivery(quick_ledger)
+    a_dead_letter(quick_ledger)
+    page = ada_at(chromium, base, quick_ledger, clock)
+    said, button = page.locator("#said"), page.locator(f"#again-{delivery}")
+    region = said.element_handle()
+    button.focus()
+    page.keyboard.press("Enter")
+    expect(said).to_have_text("Asked for; read within seconds.")
+    assert focused(page) == f"again-{delivery}", "where the button was"
+    the_door_reads(quick_ledger, readable=False, at=NOW)
+    expect(said).to_have_text("Tried again 12:00: still can't be read.", timeout=10_000)
+    assert focused(page) == f"again-{delivery}", "the button is back, and has the focus still"
+    expect(page.locator(".tried-at")).to_have_text("Tried again 12:00: still can't be read")
+    assert region is not None and region.evaluate("it => it.isConnected"), "a region that is swapped is not read aloud"
+    page.keyboard.press("Enter")
+    expect(said).to_have_text("Asked for; read within seconds.")
+    the_door_reads(quick_ledger, readable=True, at=NOW)
+    expect(said).to_have_text("Tried again 12:00: it could be read.", timeout=10_000)
+    expect(page.get_by_text("Nothing failed.")).to_be_visible(timeout=10_000)
+    assert focused(page) == "brought", "the row is gone; the heading above it has the focus"
+    page.get_by_role("button", name="Set aside message").focus()
+    page.keyboard.press("Enter")
+    expect(said).to_contain_text("is set aside")
+    assert focused(page) == "unsent"
+
+
+def test_a_page_that_looks_again_by_itself_leaves_the_focus_where_it_is(
+    chromium: Browser, base: str, quick_ledger: Ledger, clock: Clock
+) -> None:
+    delivery = a_failed_delivery(quick_ledger)
+    page = ada_at(chromium, base, quick_ledger, clock)
+    page.locator(f"#again-{delivery}").click()
+    expect(page.get_by_text("Waits to be read again")).to_be_visible()
+    link = page.get_by_role("link", name="To the desk")
+    link.focus()
+    the_door_reads(quick_ledger, readable=True, at=NOW)
+    expect(page.get_by_text("Nothing failed.")).to_be_visible(timeout=10_000)
+    assert link.evaluate("it => it === document.activeElement")
+    with page.expect_response("**/updates/live*"):
+        pass
+    page.locator("#only-kept").focus()
+    with page.expect_response("**/updates/live*"):
+        pass
+    page.wait_for_timeout(300)
+    assert focused(page) == "only-kept"

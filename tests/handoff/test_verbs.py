@@ -99,6 +99,55 @@ def test_what_did_not_fail_what_is_unknown_and_what_is_too_late_is_not_sent_agai
     assert (late.status_code, late.json["error"]) == (409, "window_closed")
 
 
+def test_the_bots_failed_answer_is_refused_once_a_person_has_taken_over(ledger: Ledger, ann: Api, sue: Api) -> None:
+    story = seeding.a_conversation(ledger, NOW)
+    story.sent(refuse="try later")
+    failed = sue.get(f"/conversations/{story.key}/messages").json[-1]["id"]
+    story.taken_by(ann.account)
+    story.replies(ann.account, "Ann here, I'll see to it.")
+    for who in (ann, sue):
+        refused = who.post(f"/messages/{failed}/again")
+        assert (refused.status_code, refused.json["error"]) == (409, "overtaken")
+        assert "Reply instead" in refused.json["message"]
+    said = [one["text"] for one in ann.get(f"/conversations/{story.key}/messages").json]
+    assert said[-1] == "Ann here, I'll see to it."
+
+
+def test_what_failed_is_set_aside_by_who_holds_the_conversation_or_leads(
+    ledger: Ledger, ann: Api, ben: Api, sue: Api, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    story, failed = a_failed_reply(ledger, ann)
+    refused = ben.post(f"/messages/{failed}/aside")
+    assert (refused.status_code, refused.json["error"]) == (403, "not_yours")
+    for who in (ann, sue):  # twice is as good as once
+        done = who.post(f"/messages/{failed}/aside")
+        assert (done.status_code, done.json) == (200, {"id": failed, "set_aside": True, "conversation": story.key})
+    who_did = {vars(record).get("account") for record in caplog.records if vars(record).get("action") == "set_aside"}
+    assert who_did == {ann.account.id, sue.account.id}
+    with ledger.reading() as tx:
+        assert outbox.dead_letters(tx) == []
+        assert [str(one.id) for one in outbox.dead_letters(tx, rest=outbox.Rest.SET_ASIDE)] == [failed]
+    hers = ann.get(f"/conversations/{story.key}/messages").json[0]["id"]
+    for id_, word in ((hers, "not_allowed"), ("999", "unknown_message"), ("note-1", "unknown_message")):
+        assert ann.post(f"/messages/{id_}/aside").json["error"] == word
+
+
+def test_only_admins_set_deliveries_aside(ledger: Ledger, sue: Api, ada: Api, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
+    with ledger.writing() as tx:
+        inbox.record(tx, b"{}", [Unsupported("text", "no body", unreadable=True), a_text("aubergine")], NOW)
+    assert sue.post("/updates/1/aside").status_code == 403
+    done = ada.post("/updates/1/aside")
+    assert (done.status_code, done.json) == (200, {"delivery": "1", "set_aside": True})
+    assert ada.account.id in {vars(one).get("account") for one in caplog.records if vars(one).get("delivery") == 1}
+    found = ada.get("/updates?state=set_aside").json
+    assert (found["tally"]["failed"], found["tally"]["set_aside"], found["tally"]["open"]) == (0, 1, 1)
+    assert [one["remark"] for one in found["updates"]] == ["no body"]
+    for path in ("/updates/1/aside", "/updates/2/aside", "/updates/x/aside", f"/updates/{'9' * 30}/aside"):
+        assert ada.post(path).json["error"] == "unknown_delivery"
+
+
 def test_a_contact_is_blocked_by_who_holds_the_conversation_or_leads(
     ledger: Ledger, ann: Api, ben: Api, sue: Api, cleo: Api
 ) -> None:
@@ -184,7 +233,7 @@ def test_who_stopped_marketing_gets_none_and_everything_else(ledger: Ledger, ann
     story = seeding.a_handoff(ledger, NOW)
     story.taken_by(ann.account)
     with ledger.writing() as tx:
-        contacts.prefer(tx, transcript.conversation(tx, story.key).contact.id, marketing=False, now=NOW)
+        contacts.prefer(tx, transcript.conversation(tx, story.key).contact.id, marketing=False, at=NOW)
     assert ann.get(f"/conversations/{story.key}").json["contact"]["marketing"] is False
     path = f"/conversations/{story.key}/template"
     refused = ann.post(path, {"name": "offer", "language": "en"})
@@ -249,9 +298,10 @@ def test_only_admins_see_the_deliveries_and_have_them_read_again(ledger: Ledger,
         assert {who.get("/updates").status_code, who.post("/updates/1/again").status_code} == {403}
     found = ada.get("/updates?state=failed&limit=5")
     assert found.json == {
-        "tally": {"received": 2, "handled": 1, "repeated": 0, "kept": 0, "failed": 1, "waiting": 1, "open": 2},
+        "tally": {"received": 2, "handled": 1, "repeated": 0, "kept": 0, "failed": 1, "set_aside": 0,
+                  "waiting": 1, "open": 2},
         "updates": [{"delivery": "1", "n": 0, "at": NOW.isoformat(), "kind": "text", "state": "failed",
-                     "remark": "no body", "again": False}],
+                     "remark": "no body", "again": False, "tried_at": None}],
     }  # fmt: skip
     assert "aubergine" not in ada.get("/updates").text
     assert ada.post("/updates/1/again").status_code == 202

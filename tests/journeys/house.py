@@ -194,8 +194,8 @@ class House:
     def pid_of(self, name: str) -> int:
         """The process of that name, found by what it runs and whose child it is."""
         marks = {
-            "rasa": "-m rasa run", "actions": "-m rasa_sdk", "desk": "-m gunicorn", "sender": "whatsapp send",
-            "simulator": "whatsapp simulate",
+            "door": "whatsapp receive", "rasa": "-m rasa run", "actions": "-m rasa_sdk", "desk": "-m gunicorn",
+            "sender": "whatsapp send", "simulator": "whatsapp simulate",
         }  # fmt: skip
         runner = _children(self.process.pid)
         assert runner, "there is no process runner"

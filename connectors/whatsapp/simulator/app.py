@@ -6,7 +6,7 @@ import logging
 import signal
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
@@ -57,10 +57,11 @@ class Simulator:
         delays: Delays | None = None,
         settings: Settings | None = None,
         waba_id: str = WABA_ID,
+        display_number: int = FIRST_DISPLAY_NUMBER,
     ) -> None:
         if not phone_number_ids:
             raise ValueError("The simulator needs at least one phone number ID.")
-        lines = tuple(Line(number, str(FIRST_DISPLAY_NUMBER + n), waba_id) for n, number in enumerate(phone_number_ids))
+        lines = tuple(Line(number, str(display_number + n), waba_id) for n, number in enumerate(phone_number_ids))
         settings = settings or Settings()
         if delays:
             settings.sent_after, settings.delivered_after = delays.sent, delays.delivered
@@ -149,8 +150,13 @@ def _url(server: BaseWSGIServer, host: str) -> str:
     return f"http://{f'[{shown}]' if ':' in shown else shown}:{server.socket.getsockname()[1]}"
 
 
-def serve(simulator: Simulator, host: str = "127.0.0.1", port: int = 8090) -> None:
-    """Serve in the foreground until SIGTERM or SIGINT. Raises PortTaken when the port is in use."""
+def serve(
+    simulator: Simulator, host: str = "127.0.0.1", port: int = 8090, *, ready: Callable[[str], None] | None = None
+) -> None:
+    """Serve in the foreground until SIGTERM or SIGINT. Raises PortTaken when the port is in use.
+
+    `ready` is told the base URL as soon as the port is ours.
+    """
     server = _server(simulator, host, port)
 
     def leave(_number: int, _frame: FrameType | None) -> None:
@@ -160,6 +166,8 @@ def serve(simulator: Simulator, host: str = "127.0.0.1", port: int = 8090) -> No
     before = {number: signal.signal(number, leave) for number in (signal.SIGTERM, signal.SIGINT)}
     simulator.start(_url(server, host))
     log.info("The phones are at %s", _url(server, host), extra={"action": "simulator_started"})
+    if ready is not None:
+        ready(_url(server, host))
     try:
         server.serve_forever(poll_interval=0.1)
     finally:

@@ -13,6 +13,7 @@ from connectors.whatsapp.simulator.store import Store
 GAP = re.compile(r"\{\{\s*(\w+)\s*\}\}")
 STATUSES = ("APPROVED", "PENDING", "REJECTED", "PAUSED", "DISABLED")
 CATEGORIES = ("UTILITY", "MARKETING", "AUTHENTICATION")
+FORMATS = ("POSITIONAL", "NAMED")
 LONGEST_FILLED = 1024
 Template = dict[str, Any]
 
@@ -96,8 +97,7 @@ class Templates:
         before = self.find(name, language)
         given = {key: value for key, value in asked.items() if value is not None}
         template = {**(before or _seed(name, "UTILITY", _body(name))), **given, "name": name, "language": language}
-        if template["status"] not in STATUSES or template["category"] not in CATEGORIES:
-            raise ValueError(f"status is one of {', '.join(STATUSES)}; category one of {', '.join(CATEGORIES)}.")
+        _check_made(template)
         with self._lock:
             template.setdefault("id", str(1689556908129801 + len(self._all)))
             self._all = [one for one in self._all if (one["name"], one["language"]) != (name, language)] + [template]
@@ -125,6 +125,44 @@ class Templates:
             raise Refused(131062, "Authentication templates need a phone number.")
         _check_components(template, list(sent.get("components") or []))
         return template
+
+
+def _check_made(template: Template) -> None:
+    """Refuse a template that could not be read when it is sent; raises ValueError."""
+    for key, known in (("status", STATUSES), ("category", CATEGORIES), ("parameter_format", FORMATS)):
+        if template[key] not in known:
+            raise ValueError(f"{key} is one of {', '.join(known)}.")
+    if not re.fullmatch(r"[A-Za-z_]{2,20}", template["language"], re.ASCII):
+        raise ValueError("language is a code such as en or en_US.")
+    if "id" in template and not re.fullmatch(r"\d{1,20}", str(template["id"]), re.ASCII):
+        raise ValueError("The id of a template is digits.")
+    score = template.get("quality_score")
+    if not (
+        score is None or isinstance(score, str) or (isinstance(score, dict) and isinstance(score.get("score"), str))
+    ):
+        raise ValueError('quality_score is a word such as GREEN, or {"score": word}.')
+    components = template["components"]
+    if not isinstance(components, list) or not components or not all(map(_is_component, components)):
+        raise ValueError(
+            "components is a list of objects with a type: HEADER, BODY, FOOTER (each with a text, a HEADER of another"
+            " format than TEXT without) or BUTTONS (buttons, each with a type and a text; a URL with its url)."
+        )
+
+
+def _is_component(given: object) -> bool:
+    component = given if isinstance(given, dict) else {}
+    if component.get("type") == "BUTTONS":
+        buttons = component.get("buttons")
+        return isinstance(buttons, list) and bool(buttons) and all(map(_is_button_made, buttons))
+    if component.get("type") == "HEADER" and component.get("format", "TEXT") != "TEXT":
+        return component["format"] in ("IMAGE", "VIDEO", "DOCUMENT")
+    return component.get("type") in ("HEADER", "BODY", "FOOTER") and isinstance(component.get("text"), str)
+
+
+def _is_button_made(given: object) -> bool:
+    button = given if isinstance(given, dict) else {}
+    wanted = ("type", "text", "url") if button.get("type") == "URL" else ("type", "text")
+    return all(isinstance(button.get(key), str) for key in wanted)
 
 
 def filled(template: Template, sent: Mapping[str, Any]) -> dict[str, Any]:

@@ -45,7 +45,8 @@ def received(line: Line, contact: Contact, message: Message, *, field: str = "me
     if context:
         node["context"] = context
     # A number change has no contacts: code that takes the first of them breaks here, as it does at Meta.
-    moved = message.type == "system" and str(content["system"].get("type")) in MOVES
+    system = content.get("system") if message.type == "system" else None
+    moved = isinstance(system, dict) and system.get("type") in MOVES
     people = {} if moved else {"contacts": [profile(contact)]}
     return on_number(line, {**people, "messages": [{**node, **content}]}, field)
 

@@ -86,6 +86,9 @@ class Bubble:
     asks_number: bool = False
     form: str = ""
     label: str = ""
+    text: str = ""
+    """What can be edited: the words of a text, as they were written."""
+    edited: bool = False
     reactions: tuple[str, ...] = ()
 
     @property
@@ -163,8 +166,8 @@ def _reactions(messages: list[Message]) -> dict[str, tuple[str, ...]]:
     latest: dict[tuple[str, str], str] = {}
     for message in messages:
         if message.type == "reaction":
-            node = message.content["reaction"]
-            latest[node["message_id"], message.direction] = node.get("emoji") or ""
+            node = _node(message)
+            latest[str(node.get("message_id")), message.direction] = str(node.get("emoji") or "")
     found: dict[str, tuple[str, ...]] = {}
     for (wamid, _), emoji in latest.items():
         if emoji:
@@ -189,8 +192,18 @@ def _bubble(
         html=Markup("") if no_words else to_html(words), words=short(message),
         ticks=message.status if mine else None, ticks_words=TICKS.get(message.status, "") if mine else "",
         big=message.type == "text" and is_few_emoji(words), quote=_quote(message, known, business),
+        text=words if message.type == "text" else "", edited=bool(message.content.get("edited")),
     )  # fmt: skip
-    return replace(plain, **_extras(message, media))
+    return replace(plain, **{"label": _forwarded(message), **_extras(message, media)})
+
+
+def _forwarded(message: Message) -> str:
+    context = message.content.get("context")
+    if not isinstance(context, dict):
+        return ""
+    if context.get("frequently_forwarded"):
+        return "Forwarded many times"
+    return "Forwarded" if context.get("forwarded") else ""
 
 
 def _node(message: Message) -> dict[str, Any]:
@@ -206,13 +219,18 @@ def _extras(message: Message, media: Callable[[str], Media | None]) -> dict[str,
     if message.type == "location":
         return {"place": node}
     if message.type == "contacts":
-        return {"cards": tuple(_card(card) for card in message.content["contacts"])}
+        cards = message.content.get("contacts")
+        return (
+            {"cards": tuple(_card(card) for card in cards if isinstance(card, dict))} if isinstance(cards, list) else {}
+        )
     if message.type == "template":
         return _template(str(node.get("name", "")), message.content.get("shown") or {}, message)
     if message.type in ("order", "revoked", "unsupported"):
         return {"label": NAMES[message.type]}
     if message.type == "interactive" and node.get("type") == "nfm_reply":
-        return {"label": "Form", "html": to_html(_answers(node["nfm_reply"].get("response_json", "")))}
+        reply = node.get("nfm_reply")
+        said = reply.get("response_json") if isinstance(reply, dict) else None
+        return {"label": "Form", "html": to_html(_answers(str(said or "")))}
     if message.type == "interactive" and message.direction == OUTBOUND:
         return _interactive(node, message, media)
     return {}
@@ -274,8 +292,10 @@ def _file(kind: str, node: dict[str, Any], media: Callable[[str], Media | None])
 
 
 def _card(card: dict[str, Any]) -> tuple[str, str]:
-    phones = [str(phone.get("phone", "")) for phone in card.get("phones") or []]
-    return str((card.get("name") or {}).get("formatted_name", "Contact")), ", ".join(phones)
+    phones, name = card.get("phones"), card.get("name")
+    known = [phone for phone in phones if isinstance(phone, dict)] if isinstance(phones, list) else []
+    shown = name.get("formatted_name") if isinstance(name, dict) else None
+    return str(shown or "Contact"), ", ".join(str(phone.get("phone", "")) for phone in known)
 
 
 def _quote(message: Message, known: dict[str, Message], business: str) -> Quote | None:

@@ -6,6 +6,7 @@ import hmac
 import re
 import socket
 import time
+from dataclasses import replace
 from typing import Any, cast
 
 from flask import Blueprint, Response, jsonify, request
@@ -58,6 +59,7 @@ def blueprint(exchange: Exchange, access_token: str, business_name: str) -> Blue
         contact = exchange.recipient(payload)
         fault = exchange.trouble.strikes(Stage.ANSWER, contact.phone, number)
         if fault and fault.kind in BEFORE_ACCEPTING and not _spared(fault, payload):
+            exchange.halt(number, replace(fault, phone=contact.phone))
             return _fail(exchange, fault)
         exchange.check_limits(number, contact)
         wamid = exchange.accept(number, contact, payload)

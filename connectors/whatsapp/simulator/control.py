@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
+import http.client
 import secrets
 import time
 from typing import Any
 
 from flask import Blueprint, Response, jsonify, request
-from werkzeug.exceptions import BadRequest, NotFound
+from werkzeug.exceptions import BadRequest, HTTPException, NotFound
 
 from connectors.whatsapp.simulator import control_account, control_contacts
 from connectors.whatsapp.simulator.books import page, person
-from connectors.whatsapp.simulator.controls import asked_for, moment
+from connectors.whatsapp.simulator.controls import asked_for, given_json, limit_of, moment, number_of, phone_from
 from connectors.whatsapp.simulator.exchange import Exchange
 from connectors.whatsapp.simulator.faults import Fault, Kind
-from connectors.whatsapp.simulator.limits import digits_of
+from connectors.whatsapp.simulator.limits import can_be_written, digits_of
 from connectors.whatsapp.simulator.rows import Call
 
 EVERYBODY = 1_000_000
+METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 
 
 def blueprint(exchange: Exchange) -> Blueprint:
@@ -25,18 +27,36 @@ def blueprint(exchange: Exchange) -> Blueprint:
     control = Blueprint("control", __name__, url_prefix="/api")
 
     @control.errorhandler(OSError)
-    def webhook_is_down(error: OSError) -> tuple[Response, int]:
+    @control.errorhandler(http.client.HTTPException)
+    def webhook_is_down(error: Exception) -> tuple[Response, int]:
         return jsonify(error=f"The webhook cannot be reached: {error}"), 502
 
-    @control.errorhandler(BadRequest)
-    @control.errorhandler(NotFound)
-    def say_why(error: BadRequest | NotFound) -> tuple[Response, int]:
-        return jsonify(error=error.description), error.code
+    @control.errorhandler(HTTPException)
+    def say_why(error: HTTPException) -> tuple[Response, int]:
+        return jsonify(error=error.description), error.code or 400
+
+    @control.before_request
+    def require_what_can_be() -> None:
+        """Refuse what no phone could have sent: whoever tests a bot with it would look for faults that never happen."""
+        given = (request.view_args or {}).get("phone")
+        if given is not None:
+            phone_from(given)
+        # What goes to the webhook as it is may be anything: that is what it is for.
+        if request.endpoint != "control.deliver_raw" and not can_be_written(given_json()):
+            raise BadRequest("A text holds NUL or an unpaired surrogate, which no phone can send.")
 
     control_contacts.add_routes(control, exchange)
     control_account.add_routes(control, exchange)
     _add_records(control, exchange)
     _add_faults(control, exchange)
+
+    @control.route("", methods=METHODS)
+    @control.route("/<path:_path>", methods=METHODS)
+    def nowhere(_path: str = "") -> Response:
+        raise NotFound(
+            f"There is no {request.method} {request.path}; connectors/whatsapp/simulator/README.md lists what there is."
+        )
+
     return control
 
 
@@ -48,16 +68,18 @@ def _add_records(control: Blueprint, exchange: Exchange) -> None:
         phone = request.args.get("phone")
         if phone:
             return jsonify(contacts=[person(store, digits_of(phone))], next=None)
-        after, limit = request.args.get("after", ""), request.args.get("limit", EVERYBODY, int)
-        return Response(page(store, after, limit), mimetype="application/json")
+        found = page(store, request.args.get("after", ""), limit_of(EVERYBODY))
+        return Response(found, mimetype="application/json")
 
     @control.get("/requests")
     def requests_got() -> Response:
-        return jsonify([_call(call) for call in store.calls(request.args.get("limit", -1, int))])
+        return jsonify([_call(call) for call in store.calls(limit_of(-1))])
 
     @control.post("/webhooks")
     def deliver_raw() -> Response:
         signature = request.args.get("signature", "")
+        if not (signature.isascii() and (signature.isprintable() or not signature)):
+            raise BadRequest("signature is a line of ASCII, none, or left away.")
         answer = exchange.courier.post(request.get_data(), None if signature == "none" else signature)
         return jsonify(status=answer.status, body=answer.text)
 
@@ -76,10 +98,9 @@ def _add_records(control: Blueprint, exchange: Exchange) -> None:
     @control.post("/settings")
     def change_settings() -> Response:
         try:
-            changed = exchange.settings.change(asked_for())
+            exchange.change_settings(asked_for())
         except ValueError as error:
             raise BadRequest(str(error)) from error
-        store.keep("settings", {**(store.kept("settings") or {}), **changed})
         return jsonify(exchange.settings.as_json())
 
 
@@ -92,8 +113,8 @@ def _add_faults(control: Blueprint, exchange: Exchange) -> None:
 
     @control.post("/faults")
     def add_faults() -> tuple[Response, int]:
-        asked = request.get_json(silent=True)
-        planned = [_fault(one) for one in (asked if isinstance(asked, list) else [asked_for()])]
+        asked = given_json()
+        planned = [_fault(exchange, one) for one in (asked if isinstance(asked, list) else [asked_for()])]
         plan.add(*planned)
         found = [fault.as_json() for fault in planned]
         return jsonify(found if isinstance(asked, list) else found[0]), 201
@@ -114,11 +135,18 @@ def _add_faults(control: Blueprint, exchange: Exchange) -> None:
 
     @control.post("/faults/seed")
     def seed() -> Response:
-        plan.seed(int(asked_for().get("seed", 1)))
+        given = asked_for().get("seed", 1)
+        if isinstance(given, bool) or not isinstance(given, int):
+            raise BadRequest("seed is a whole number.")
+        plan.seed(given)
         return jsonify(at=time.time())
 
 
-def _fault(asked: dict[str, Any]) -> Fault:
+def _fault(exchange: Exchange, asked: Any) -> Fault:
+    if not isinstance(asked, dict):
+        raise BadRequest("A fault is a JSON object.")
+    if asked.get("number"):
+        number_of(exchange, asked["number"])
     try:
         phone = asked.get("phone")
         return Fault.from_json({**asked, "phone": digits_of(str(phone)) if phone else None})

@@ -9,9 +9,8 @@ from werkzeug.exceptions import BadRequest
 
 from connectors.whatsapp.simulator import bodies
 from connectors.whatsapp.simulator.approved import Template
-from connectors.whatsapp.simulator.controls import asked_for, number_of
+from connectors.whatsapp.simulator.controls import asked_for, known_message, number_of, phone_from, words_from
 from connectors.whatsapp.simulator.exchange import Exchange
-from connectors.whatsapp.simulator.limits import digits_of
 from connectors.whatsapp.simulator.refusals import report_error
 
 EVENTS: dict[str, dict[str, Any]] = {
@@ -36,6 +35,7 @@ EVENTS: dict[str, dict[str, Any]] = {
 
 def add_routes(control: Blueprint, exchange: Exchange) -> None:
     """Add the routes under /api/templates, /api/echoes and /api/events."""
+    _add_events(control, exchange)
 
     @control.get("/templates")
     def templates() -> Response:
@@ -59,34 +59,48 @@ def add_routes(control: Blueprint, exchange: Exchange) -> None:
         if not asked.get("phone"):
             raise BadRequest("Say to whose phone the owner writes.")
         number = number_of(exchange, asked.get("phone_number_id"))
-        return jsonify(wamid=exchange.echo(number, digits_of(str(asked["phone"])), _echoed(asked))), 201
+        phone = phone_from(asked["phone"])
+        return jsonify(wamid=exchange.echo(number, phone, _echoed(exchange, asked))), 201
 
+
+def _add_events(control: Blueprint, exchange: Exchange) -> None:
     @control.post("/events")
     def announce() -> tuple[Response, int]:
         asked = asked_for()
-        field = str(asked.get("field", ""))
+        line = exchange.lines[number_of(exchange, asked.get("phone_number_id"))]
         if "errors" in asked:
-            errors = [report_error(int(code)) for code in asked["errors"]]
-            line = exchange.lines[number_of(exchange, asked.get("phone_number_id"))]
-            body = bodies.on_number(line, {"errors": errors})
-        elif isinstance(asked.get("value"), dict) or field in EVENTS:
-            body = bodies.on_account(exchange.waba_id, field, asked.get("value") or EVENTS[field])
-        else:
-            raise BadRequest(f"Say a value, or a field with a sample: {', '.join(EVENTS)}; or errors: a list of codes.")
-        exchange.announce(body)
+            exchange.announce(bodies.on_number(line, {"errors": _errors(asked["errors"])}))
+            return jsonify(field="messages"), 201
+        field, value = asked.get("field"), asked.get("value")
+        sample = EVENTS.get(field) if isinstance(field, str) else None
+        if not isinstance(field, str) or not field or not isinstance(sample if value is None else value, dict):
+            raise BadRequest(
+                f"Say a field and its value, an object; {', '.join(EVENTS)} have a sample. Or errors: a list of codes."
+            )
+        if value is None and sample and "display_phone_number" in sample:
+            value = {**sample, "display_phone_number": line.display_phone_number}
+        exchange.announce(bodies.on_account(exchange.waba_id, field, value if value is not None else sample or {}))
         return jsonify(field=field), 201
 
 
-def _echoed(asked: dict[str, Any]) -> dict[str, Any]:
+def _errors(codes: object) -> list[dict[str, Any]]:
+    """Return what Meta says to each of these codes."""
+    if not isinstance(codes, list) or not codes or not all(type(code) is int for code in codes):
+        raise BadRequest("errors is a list of codes, such as [131000].")
+    return [report_error(code) for code in codes]
+
+
+def _echoed(exchange: Exchange, asked: dict[str, Any]) -> dict[str, Any]:
     """Return what the owner did in the Business app: wrote, edited or deleted."""
-    words = str(asked.get("text") or "")
-    new = {"type": "text", "text": {"body": words}}
     if asked.get("revoke"):
-        return {"type": "revoke", "revoke": {"original_message_id": str(asked["revoke"])}}
-    if not words:
+        gone = known_message(exchange, "revoke", asked["revoke"])
+        return {"type": "revoke", "revoke": {"original_message_id": gone.wamid}}
+    if not asked.get("text"):
         raise BadRequest('Say {"text"}, {"edit": wamid, "text"} or {"revoke": wamid}.')
+    new = {"type": "text", "text": {"body": words_from(asked, "text")}}
     if asked.get("edit"):
-        return {"type": "edit", "edit": {"original_message_id": str(asked["edit"]), "message": new}}
+        before = known_message(exchange, "edit", asked["edit"])
+        return {"type": "edit", "edit": {"original_message_id": before.wamid, "message": new}}
     return new
 
 

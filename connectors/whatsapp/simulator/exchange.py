@@ -35,6 +35,10 @@ WINDOW = 24 * 3600.0
 DAY = 24 * 3600.0
 TYPING_SECONDS = 25.0
 OLDEST_TARGET_DAYS = 30
+HALTING = {
+    Kind.TOKEN: "190, the access token is no longer valid", Kind.RATE: "130429, the number sends too fast",
+}  # fmt: skip
+"""Faults of one send that are no contact's alone: whoever believes them stops sending to everybody."""
 OPENS_NO_WINDOW = ("reaction", "system", "edit", "revoke", "request_welcome")
 
 
@@ -68,6 +72,7 @@ class Exchange:
         self.library = Library(store, settings)
         self.stopped = threading.Event()
         self._typing: dict[tuple[str, str], float] = {}
+        self._halted: dict[str, tuple[Kind, str]] = {}
         self._stopped_marketing: set[str] = set(store.kept("stopped_marketing") or [])
 
     @property
@@ -147,7 +152,7 @@ class Exchange:
         content: dict[str, Any] = {"type": kind, kind: node}
         if message.number not in self.settings.coexistence:
             content = bodies.unsupported(kind)
-        self.store.rewrite(wamid, {"type": "revoked", "revoked": {}} if text is None else new)
+        self.store.rewrite(wamid, {"type": "revoked", "revoked": {}} if text is None else {**new, "edited": True})
         return self.write(message.number, message.phone, content)
 
     def contact(self, phone: str) -> Contact:
@@ -168,6 +173,11 @@ class Exchange:
         self.feed.signal(old.phone)
         self.feed.signal(fresh.phone)
         return fresh
+
+    def change_settings(self, asked: dict[str, Any]) -> None:
+        """Turn the knobs that are asked for, for good; raises ValueError, and turns none, if any of it is wrong."""
+        changed = self.settings.change(asked)
+        self.store.keep("settings", {**(self.store.kept("settings") or {}), **changed})
 
     def prefer(self, number: str, phone: str, value: str) -> None:
         """A contact stops or resumes marketing messages."""
@@ -241,8 +251,27 @@ class Exchange:
                 category = str(template["category"]).lower() if template else "service"
                 self._plan_reports(message, contact, fault, category)
         self._typing.pop((number, contact.phone), None)
+        self._halted.pop(number, None)
         self.feed.signal(contact.phone)
         return message.wamid
+
+    def halt(self, number: str, fault: Fault) -> None:
+        """A send was refused for a reason that concerns all of them, not its contact alone."""
+        if fault.kind in HALTING and fault.phone:
+            self._halted[number] = (fault.kind, self.contact(fault.phone).name)
+            self.feed.signal(fault.phone)
+
+    def why_halted(self, number: str, phone: str) -> str | None:
+        """Return in one sentence which fault keeps a careful business from sending just now."""
+        for fault in self.plan.pending():
+            if fault.kind in HALTING and fault.phone in (None, phone) and fault.number in (None, number):
+                often = {None: "every send", 1: "the next send"}.get(fault.times, f"the next {fault.times} sends")
+                often = often if fault.probability == 1 else "some sends"
+                return f"The fault {fault.kind.word} is planned: it refuses {often} with {HALTING[fault.kind]}."
+        if number not in self._halted:
+            return None
+        kind, name = self._halted[number]
+        return f"{name}’s phone has just refused a message with {HALTING[kind]}."
 
     def _template(self, payload: dict[str, Any]) -> Template:
         return self.templates.check(payload["template"], has_phone=bool(payload.get("to")))
@@ -295,7 +324,8 @@ class Exchange:
             self.store.add_contact(contact)
             if message.type in ("edit", "revoke"):
                 node = content[message.type]
-                fresh = node["message"] if message.type == "edit" else {"type": "revoked", "revoked": {}}
+                edited = {**node.get("message", {}), "edited": True}
+                fresh = edited if message.type == "edit" else {"type": "revoked", "revoked": {}}
                 self.store.rewrite(node["original_message_id"], fresh)
             else:
                 self.store.add_message(message)

@@ -69,6 +69,7 @@ class Kind(Enum):
     MEDIA_UNAUTHORIZED = "media_unauthorized", Stage.MEDIA, "401 with an HTML page"
 
 
+MOST, MOST_COPIES = 1_000_000_000, 100
 KINDS = {kind.word: kind for kind in Kind}
 BEFORE_ACCEPTING = {
     Kind.THROTTLE, Kind.RATE, Kind.TOKEN, Kind.REFUSE, Kind.HTML_502, Kind.DROP, Kind.TIMEOUT, Kind.WINDOW_CLOSED,
@@ -114,25 +115,36 @@ class Fault:
         kind = KINDS.get(str(asked.get("kind")))
         if kind is None:
             raise ValueError(f"kind must be one of {', '.join(KINDS)}.")
-        try:
-            probability = float(asked.get("probability") or 1.0)
-            # A probability alone means "from now on"; without one a fault strikes once.
-            times = asked.get("times", 1 if "probability" not in asked else None)
-            return cls(
-                kind, None if times is None else max(1, int(times)), _words(asked.get("phone")),
-                _number(asked.get("code"), int), _number(asked.get("seconds"), float), _words(asked.get("number")),
-                min(1.0, max(0.0, probability)), max(1, int(asked.get("copies") or 1)),
-            )  # fmt: skip
-        except (TypeError, ValueError) as error:
-            raise ValueError("times, copies, code, seconds and probability must be numbers.") from error
+        probability = _number(asked, "probability", 0, 1)
+        # A probability alone means "from now on"; without one a fault strikes once.
+        times = _whole(asked, "times", MOST) if "times" in asked else 1 if probability is None else None
+        return cls(
+            kind, times, _words(asked.get("phone")), _whole(asked, "code", MOST), _number(asked, "seconds", 0, MOST),
+            _words(asked.get("number")), 1.0 if probability is None else probability,
+            _whole(asked, "copies", MOST_COPIES) or 1,
+        )  # fmt: skip
 
 
 def _words(given: object) -> str | None:
     return str(given) if given else None
 
 
-def _number(given: Any, kind: type[Any]) -> Any:
-    return None if given is None else kind(given)
+def _number(asked: dict[str, Any], name: str, least: float, most: float) -> float | None:
+    given = asked.get(name)
+    if given is None:
+        return None
+    if isinstance(given, bool) or not isinstance(given, (int, float)) or not least <= given <= most:
+        raise ValueError(f"{name} must be a number from {least} to {most}.")
+    return float(given)
+
+
+def _whole(asked: dict[str, Any], name: str, most: int) -> int | None:
+    given = asked.get(name)
+    if given is None:
+        return None
+    if isinstance(given, bool) or not isinstance(given, int) or not 1 <= given <= most:
+        raise ValueError(f"{name} must be a whole number from 1 to {most}.")
+    return given
 
 
 class Plan:

@@ -13,6 +13,9 @@ from connectors.whatsapp.simulator.refusals import Refused, invalid, missing
 BSUID = re.compile(r"[A-Za-z]{2}\.(ENT\.)?[0-9A-Za-z]{1,128}")
 PHONE = re.compile(r"\+?[\d\s().-]+")
 CONTACTS_AT_MOST = 257
+FEWEST_DIGITS, MOST_DIGITS = 7, 15  # of a contact's phone; ITU-T E.164
+LONGEST_TEXT, LONGEST_CAPTION = 4096, 1024
+SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 def check_message(payload: Node) -> None:
@@ -45,6 +48,26 @@ def check_message(payload: Node) -> None:
 def digits_of(phone: str) -> str:
     """Return a phone number the way WhatsApp writes it: digits, no plus, no blanks."""
     return re.sub(r"\D", "", phone)
+
+
+def phone_of(given: object) -> str:
+    """Return the digits of a phone somebody can have; raises ValueError for anything else."""
+    digits = digits_of(str(given))
+    if not (digits.isascii() and PHONE.fullmatch(str(given)) and FEWEST_DIGITS <= len(digits) <= MOST_DIGITS):
+        raise ValueError(f"A phone has {FEWEST_DIGITS} to {MOST_DIGITS} digits, and {str(given)[:40]!r} is none.")
+    return digits
+
+
+def can_be_written(said: Any) -> bool:
+    """Say whether a phone could send this: no text in it has a NUL, or half of a character."""
+    match said:
+        case str():
+            return "\x00" not in said and not SURROGATE.search(said)
+        case list():
+            return all(can_be_written(one) for one in said)
+        case dict():
+            return all(can_be_written(one) for pair in said.items() for one in pair)
+    return True
 
 
 def _check_address(payload: Node) -> None:
@@ -81,8 +104,8 @@ def _check_text(node: Node, kind: str) -> None:
         raise Refused(100, message="The parameter text['body'] is required.")
     if not isinstance(body, str) or not body.strip():
         raise invalid("text.body must be a string that is not empty.")
-    if len(body) > 4096:
-        raise Refused(100, message="Param text['body'] must be at most 4096 characters long.")
+    if len(body) > LONGEST_TEXT:
+        raise Refused(100, message=f"Param text['body'] must be at most {LONGEST_TEXT} characters long.")
     if not isinstance(node.get("preview_url", False), bool):
         raise Refused(100, "Param text.preview_url must be a boolean.")
 

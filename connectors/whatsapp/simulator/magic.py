@@ -31,7 +31,8 @@ MAGIC = (
         Fault(Kind.THROTTLE), first_tries=2,
     ),
     Magic(
-        "447700900192", "Rosa Token", "Refuses the first two tries with 190, the access token is no longer valid.",
+        "447700900192", "Rosa Token", "Refuses the first two tries with 190, the access token is no longer valid."
+        " Whoever believes it stops sending to everybody for a moment.",
         Fault(Kind.TOKEN), first_tries=2,
     ),
     Magic(
@@ -67,7 +68,8 @@ MAGIC = (
     Magic("447700900209", "Hal Hangup", "Drops the first try before anything is accepted.", Fault(Kind.DROP), 1),
     _always(10, "Gail Gateway", "Accepts every message, but answers with an HTML page and status 502.",
             Fault(Kind.HTML_502_AFTER_ACCEPT)),
-    Magic("447700900211", "Rita Rate", "Refuses the first two tries with 130429, the number sends too fast.",
+    Magic("447700900211", "Rita Rate", "Refuses the first two tries with 130429, the number sends too fast."
+          " Whoever believes it sends to nobody for a moment.",
           Fault(Kind.RATE), 2),
     _always(12, "Sal Slow", "Answers every send late, after its first reports.", Fault(Kind.SLOW)),
     _always(13, "Rhea Redelivered", "Every webhook comes again two seconds later, though it was taken.",

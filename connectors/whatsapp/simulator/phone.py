@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -12,12 +13,11 @@ from werkzeug.wrappers import Response as AnyResponse
 from connectors.whatsapp.simulator import contents
 from connectors.whatsapp.simulator.bubbles import Bubble, Row, bubbles, row
 from connectors.whatsapp.simulator.exchange import Exchange
-from connectors.whatsapp.simulator.limits import digits_of
+from connectors.whatsapp.simulator.limits import LONGEST_TEXT, digits_of, phone_of
 from connectors.whatsapp.simulator.magic import BY_PHONE, MAGIC
 from connectors.whatsapp.simulator.rows import INBOUND, Contact, user_id_of
 
 SHOWN = 200
-LONGEST_TEXT = 4096
 NEW_PHONES = range(447700900900, 447700901000)
 NEW_NAMES = (
     "Ava Hughes",
@@ -29,6 +29,20 @@ NEW_NAMES = (
     "Ruth Adeyemi",
 )
 SUGGESTIONS = ("Where is my order FH10482?", "What are your opening hours?", "I'd like to talk to a person")
+KINDS_OF_FILES = {
+    "image/jpeg": "image", "image/png": "image", "image/webp": "sticker", "video/mp4": "video", "video/3gpp": "video",
+}  # fmt: skip
+THINGS: dict[str, dict[str, object]] = {
+    "card": {"type": "contacts", "contacts": [contents.CARD]},
+    "order": {"type": "order", "order": contents.ORDER},
+}
+SAMPLE_TITLES = {
+    "image": ("parcel", "Photo of a damaged parcel"),
+    "video": ("video", "Video of a seedling"),
+    "audio": ("mic", "Voice note"),
+    "document": ("document", "PDF of a receipt"),
+    "sticker": ("sticker", "Sticker"),
+}
 EMOJI = ("👍", "❤️", "😂", "😮", "😢", "🙏")
 SHOWN_IN_PAGE = ("image/jpeg", "image/png", "image/webp", "image/gif", "audio/", "video/")
 POLICY = (
@@ -48,6 +62,9 @@ class Conversation:
     typing: float
     trouble: str | None
     window_is_open: bool
+    shares_the_app: bool
+    halted: str | None
+    was_taken: bool = False
 
     @property
     def first_name(self) -> str:
@@ -81,6 +98,7 @@ def blueprint(exchange: Exchange, business: str, webhook_url: str) -> Blueprint:
             "business": business, "webhook_url": webhook_url, "number": number, "lines": list(exchange.lines.values()),
             "rows": [one for one in everybody if not one.what], "faults": [one for one in everybody if one.what],
             "conversation": conversation, "suggestions": SUGGESTIONS, "places": contents.PLACE_TITLES, "emoji": EMOJI,
+            "samples": SAMPLE_TITLES,
             "next_contact": _next_contact(exchange), "longest_text": LONGEST_TEXT,
         }  # fmt: skip
 
@@ -115,15 +133,26 @@ def blueprint(exchange: Exchange, business: str, webhook_url: str) -> Blueprint:
         if "share" in request.form:
             exchange.share_number(number, phone, request.form["share"])
             return _done(number, phone)
+        if request.form.get("edit"):
+            words = _text_of(request.form) or abort(400, "There is nothing to send.")
+            _change_words(exchange, phone, request.form["edit"], words)
+            return _done(number, phone)
         content, context = _written(exchange, phone)
         exchange.write(number, phone, content, context)
         return _done(number, phone)
 
     @phone_pages.post("/conversations/<number>/<phone>/revoke")
     def revoke(number: str, phone: str) -> AnyResponse:
-        message = store.message(request.form.get("wamid", ""))
-        if message is not None and message.direction == INBOUND:
-            exchange.change_words(message.wamid, None)
+        _change_words(exchange, phone, request.form.get("wamid", ""), None)
+        return _done(number, phone)
+
+    @phone_pages.post("/conversations/<number>/<phone>/coexistence")
+    def share_the_app(number: str, phone: str) -> AnyResponse:
+        _require(exchange, number)
+        others = [one for one in exchange.settings.coexistence if one != number]
+        shared = number in exchange.settings.coexistence
+        exchange.change_settings({"coexistence": others if shared else [*others, number]})
+        exchange.feed.signal(digits_of(phone))
         return _done(number, phone)
 
     @phone_pages.post("/conversations/<number>/<phone>/hide")
@@ -154,9 +183,16 @@ def blueprint(exchange: Exchange, business: str, webhook_url: str) -> Blueprint:
     def add_contact() -> AnyResponse:
         number = request.form.get("number", exchange.first_number)
         _require(exchange, number)
-        phone, name = digits_of(request.form.get("phone", "")), request.form.get("name", "").strip()
-        if not phone or not name:
+        name = request.form.get("name", "").strip()
+        if not name:
             abort(400, "A contact needs a name and a phone.")
+        try:
+            phone = phone_of(request.form.get("phone", ""))
+        except ValueError as error:
+            abort(400, str(error))
+        if store.contact(phone) or phone in BY_PHONE:
+            # The phone is somebody's already: it is picked up as it is, and the page says whose it is.
+            return redirect(url_for("phone.conversation_page", number=number, phone=phone, taken=1), 303)
         store.add_contact(Contact(phone, name[:80], user_id_of(phone)))
         exchange.feed.signal(phone)
         return redirect(url_for("phone.conversation_page", number=number, phone=phone), 303)
@@ -172,7 +208,7 @@ def blueprint(exchange: Exchange, business: str, webhook_url: str) -> Blueprint:
             answer.headers.set(
                 "Content-Disposition",
                 "attachment",
-                filename=found.filename.encode("ascii", "replace").decode(),
+                filename="".join(sign if " " <= sign <= "~" else "?" for sign in found.filename),
             )
         # Without ranges a browser can neither seek in a voice message nor tell how long it is.
         return answer.make_conditional(request, accept_ranges=True, complete_length=len(found.content))
@@ -228,8 +264,20 @@ def _conversation(exchange: Exchange, number: str, phone: str, business: str, ev
         contact=contact, person=row(contact, None, 0, now, what),
         bubbles=bubbles(messages[1:] if is_cut else messages, business, now, store.media), is_cut=is_cut,
         typing=exchange.typing_for(number, phone), trouble=exchange.courier.agenda.trouble(phone),
-        window_is_open=exchange.window_is_open(number, phone),
+        window_is_open=exchange.window_is_open(number, phone), shares_the_app=number in exchange.settings.coexistence,
+        halted=exchange.why_halted(number, phone), was_taken="taken" in request.args,
     )  # fmt: skip
+
+
+def _change_words(exchange: Exchange, phone: str, wamid: str, words: str | None) -> None:
+    """Edit or delete what this phone wrote; what is gone already stays as it is."""
+    message = exchange.store.message(wamid)
+    if message and message.direction == INBOUND and message.phone == digits_of(phone) and message.type != "revoked":
+        exchange.change_words(wamid, words)
+
+
+def _text_of(form: Mapping[str, str]) -> str:
+    return form.get("text", "").replace("\r\n", "\n").strip()[:LONGEST_TEXT]
 
 
 def _written(exchange: Exchange, phone: str) -> tuple[dict[str, object], str | None]:
@@ -237,7 +285,7 @@ def _written(exchange: Exchange, phone: str) -> tuple[dict[str, object], str | N
     add_media = partial(exchange.library.add, phone=digits_of(phone))
     form, context = request.form, request.form.get("context") or None
     photo = request.files.get("photo")
-    text = form.get("text", "").replace("\r\n", "\n").strip()[:LONGEST_TEXT]
+    text = _text_of(form)
     if "tap" in form:
         return contents.tap(exchange.store.message(form.get("to", "")), form["tap"]), form.get("to")
     if "form" in form:
@@ -247,16 +295,15 @@ def _written(exchange: Exchange, phone: str) -> tuple[dict[str, object], str | N
         return contents.reaction(form.get("to", ""), form["reaction"]), None
     if form.get("place") in contents.PLACES:
         return contents.location(contents.PLACES[form["place"]]), context
-    if form.get("sample") == "parcel":
-        media = add_media(contents.PARCEL.read_bytes(), "image/jpeg", "parcel.jpg")
-        return contents.file(media, "image", text), context
-    if form.get("sample") == "voice":
-        media = add_media(contents.VOICE_NOTE.read_bytes(), "audio/ogg; codecs=opus", "voice-note.ogg")
-        return contents.file(media, "audio"), context
+    if form.get("sample") in contents.SAMPLE_OF:
+        return contents.sample(form["sample"], add_media, text), context
+    if form.get("thing") in THINGS:
+        return dict(THINGS[form["thing"]]), context
+    if "forward" in form:
+        return {**contents.text(text or contents.FORWARDED_WORDS), "context": {"forwarded": True}}, context
     if photo and photo.filename:
-        is_picture = photo.mimetype in ("image/jpeg", "image/png")
         media = add_media(photo.read(), photo.mimetype, photo.filename)
-        return contents.file(media, "image" if is_picture else "document", text), context
+        return contents.file(media, KINDS_OF_FILES.get(photo.mimetype, "document"), text), context
     if not text:
         abort(400, "There is nothing to send.")
     return contents.text(text), context

@@ -6,6 +6,9 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
+MOST = 1_000_000_000
+"""More than any clock of Python's can wait, or anybody needs."""
+
 
 @dataclass
 class Settings:
@@ -56,9 +59,15 @@ class Settings:
 
 
 def _at_least_zero(value: Any) -> float:
-    if isinstance(value, bool) or float(value) < 0:
-        raise ValueError(f"{value} is not a number of zero or more")
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= MOST:
+        raise ValueError(f"{value} is not a number from 0 to {MOST}")
     return float(value)
+
+
+def _whole(value: Any) -> int:
+    if _at_least_zero(value) != int(value):
+        raise ValueError(f"{value} is not a whole number")
+    return int(value)
 
 
 def _words(value: Any) -> list[str]:
@@ -75,7 +84,7 @@ def _truth(value: Any) -> bool:
 
 READERS: dict[str, Callable[[Any], Any]] = {
     "float": _at_least_zero,
-    "int": lambda value: int(_at_least_zero(value)),
+    "int": _whole,
     "bool": _truth,
     "float | None": lambda value: None if value is None else _at_least_zero(value),
     "list[str]": _words,

@@ -185,9 +185,12 @@ class Store:
         return [_message(row) for row in rows]
 
     def last_messages(self, number: str) -> dict[str, Message]:
-        """Return each phone's newest message that can be seen on it."""
+        """Return each phone's newest message that has a bubble: what edits or deletes another has none."""
         rows = self._rows(
-            "SELECT * FROM messages WHERE id IN (SELECT MAX(id) FROM messages WHERE number = ? AND type != 'reaction'"
+            "SELECT * FROM messages WHERE id IN (SELECT MAX(id) FROM messages WHERE number = ?"
+            " AND type NOT IN ('reaction', 'edit', 'revoke', 'system', 'request_welcome')"
+            ' AND NOT (type = \'unsupported\' AND content LIKE \'%"unsupported": {"type": "edit"}%\')'
+            ' AND NOT (type = \'unsupported\' AND content LIKE \'%"unsupported": {"type": "revoke"}%\')'
             " AND (direction = 'in' OR shown_at IS NOT NULL) GROUP BY phone)",
             number,
         )

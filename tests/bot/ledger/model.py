@@ -12,6 +12,7 @@ from enum import Enum
 
 from bot.updates import ContactRef
 from bot.vocabulary import Author, Holder, Reason, Status, TurnState
+from tests.factories import NOW
 
 LEASE = timedelta(seconds=20)  # of a turn
 IN_ORDER = timedelta(seconds=5)
@@ -23,6 +24,7 @@ BURST_MAX = timedelta(seconds=1.5)
 META_TELLS_WITHIN = timedelta(seconds=8)  # an honest Meta, while the door is open
 META_PAUSES_AT_MOST = timedelta(minutes=5)  # after it was shut, before it tries again
 NOBODY_INVITED = {Reason.FLOOD, Reason.MACHINE}
+UNSENT = {Status.QUEUED, Status.SENDING}
 NEARER_TO_A_PERSON = [Holder.BOT, Holder.QUEUE, Holder.AGENT]
 
 
@@ -50,6 +52,7 @@ class Letter:
     id: int = 0
     thought: Thought | None = None
     taken_back: bool = False
+    left: bool = False  # to whoever answers from the phone: the bot's again, if it was written after their last word
 
 
 @dataclass(eq=False)
@@ -77,10 +80,16 @@ class Word:
     id: int = 0
     again_of: Word | None = None
     overtaken: bool = False
+    stale: bool = False  # a person has taken over since it was said, bound or not
     accepted: list[Acceptance] = field(default_factory=list)
     answered_at: datetime | None = None  # when we wrote down that Meta had accepted it
     status: Status = Status.QUEUED
     failed_at: int | None = None  # the step in which it failed first
+
+    @property
+    def bound(self) -> bool:
+        """Say whether a take silences it: what a turn composed, and what nobody typed and is sent again."""
+        return self.thought is not None or (self.again_of is not None and self.author is not Author.AGENT)
 
 
 @dataclass(eq=False)
@@ -125,7 +134,9 @@ class Chat:
     holder: Holder = Holder.BOT
     agent: int | None = None
     reason: Reason | None = None  # why it waits for a person, or was taken
+    asked_at: datetime | None = None  # since when it is no more the bot's
     phone_until: datetime | None = None
+    typed_at: datetime | None = None  # when the phone spoke last
     window: datetime | None = None
     lease_owner: str | None = None
     lease_until: datetime | None = None
@@ -144,6 +155,11 @@ class Chat:
         return self.holder is Holder.BOT or (self.holder is Holder.QUEUE and self.reason not in NOBODY_INVITED)
 
     @property
+    def is_the_phones(self) -> bool:
+        """Say whether somebody answers from the phone."""
+        return self.holder is Holder.AGENT and self.agent is None
+
+    @property
     def running(self) -> Thought | None:
         """The turn at work."""
         return next((one for one in self.thoughts if one.state is TurnState.RUNNING), None)
@@ -158,9 +174,37 @@ class Chat:
         for thought in self.thoughts:
             thought.overtaken = True
         for word in self.words:
-            word.overtaken = word.thought is not None
+            word.overtaken = word.bound
+            word.stale = True
         for letter in self.waiting:
             letter.fate = Fate.PERSON
+
+    def is_left_to(self, holder: Holder, agent: int | None) -> None:
+        """What the bot has not answered, or not said yet: an agent's for good, the phone's perhaps for a while."""
+        for letter in self.letters if holder is Holder.AGENT else []:
+            thought = letter.thought
+            begun = (
+                thought is not None
+                and not thought.overtaken
+                and (
+                    thought.state is TurnState.RUNNING
+                    or any(
+                        word.thought is thought and not word.overtaken and word.status in UNSENT for word in self.words
+                    )
+                )
+            )
+            letter.left = agent is None and (letter.left or letter.fate is Fate.WAITING or begun)
+
+    def rests(self) -> None:
+        """Nobody has typed on the phone for a while: what was written after their last word is the bot's."""
+        self.holder, self.phone_until = Holder.BOT, None
+        for letter in [letter for letter in self.letters if letter.left]:
+            letter.left = False
+            said = [word for word in self.words if letter.thought is not None and word.thought is letter.thought]
+            unsaid = any(word.overtaken and word.status in {*UNSENT, Status.WITHDRAWN} for word in said)
+            open_ = letter.fate is not Fate.ANSWERED or unsaid
+            if letter.sent_at > self.typed_at and open_ and not letter.taken_back:
+                letter.fate, letter.thought = Fate.WAITING, None
 
     def close(self, thought: Thought, state: TurnState) -> None:
         """End a turn; what it heard is answered, or a person has it."""
@@ -176,7 +220,8 @@ class Contact:
     """Who we think we speak with."""
 
     made: int
-    ids: set[str] = field(default_factory=set)
+    ids: dict[str, datetime] = field(default_factory=dict)  # and since when they are theirs
+    phone: str | None = None  # today
     bsuid: str | None = None
     chats: dict[str, Chat] = field(default_factory=dict)
 
@@ -202,12 +247,14 @@ class Model:
         self.contacts: list[Contact] = []
         self.letters: dict[str, Letter] = {}  # by wamid
         self.echoes: set[str] = set()
+        self.carried_out: set[str] = set()  # news of changed numbers
         self.gone_before: set[str] = set()  # taken back before they came
         self.dead: set[int] = set()  # conversations that went into others
         self.words: list[Word] = []
         self.queued: list[Word] = []  # since the last look at the rows
         self.accepted: list[Acceptance] = []
         self.requests: list[Request] = []
+        self.now = NOW
         self.unknowable = 0  # sent twice, and nobody could know
         self.merges = 0
         self._n = itertools.count(1)
@@ -222,41 +269,57 @@ class Model:
     def _knows(self, value: str | None) -> Contact | None:
         return next((one for one in self.contacts if value and value in one.ids), None)
 
-    def seen(self, ref: ContactRef) -> Contact:
+    def seen(self, ref: ContactRef, at: datetime) -> Contact:
         """Somebody is named; who is it?"""
         found = self._who_is(ref)
-        if found is not None and ref.bsuid and found.bsuid and ref.bsuid not in found.ids:
-            found = None  # the number has a new owner
         if found is None:
             found = Contact(next(self._n))
             self.contacts.append(found)
-        self._learn(found, ref)
+        self._learn(found, ref, at)
         return found
 
-    def renumbered(self, old: ContactRef, new: ContactRef) -> None:
-        """Whoever we know by the old ids and whoever we know by the new ones is one person."""
+    def renumbered(self, wamid: str, old: ContactRef, new: ContactRef, at: datetime) -> None:
+        """Whoever we know by the old ids and whoever we know by the new ones is one person.
+
+        Unless they have two ids and the news does not name both. News that was carried out is no news.
+        """
+        if wamid in self.carried_out:
+            return
+        owner = self._knows(old.phone)
+        if owner is not None and old.phone is not None and owner.ids[old.phone] > at:
+            old = ContactRef(None, old.bsuid)  # the number has a new owner since
         before, after = self._who_is(old), self._who_is(new)
         before = self._who_is(old)  # both may have been one
         found = before or after
         if before is not None and after is not None and before is not after:
-            found = self._unite(before, after)
-        if found is not None:
-            self._learn(found, new)
+            one_id = not before.bsuid or not after.bsuid or before.bsuid == after.bsuid
+            named = {self._knows(old.bsuid), self._knows(new.bsuid)}
+            found = self._unite(before, after) if one_id or named >= {before, after} else after
+        if found is None:
+            return
+        self.carried_out.add(wamid)
+        phone_is_old = found.phone is not None and found.ids[found.phone] > at
+        bsuid_is_old = found.bsuid is not None and found.ids[found.bsuid] > at
+        told = ContactRef(None if phone_is_old else new.phone, None if bsuid_is_old else new.bsuid)
+        self._learn(found, told, at)
 
     def _who_is(self, ref: ContactRef) -> Contact | None:
         by_bsuid, by_phone = self._knows(ref.bsuid), self._knows(ref.phone)
         if by_bsuid and by_phone and by_bsuid is not by_phone and by_phone.bsuid is None:
             return self._unite(by_bsuid, by_phone)
+        if by_bsuid is None and ref.bsuid and by_phone is not None and by_phone.bsuid:
+            return None  # the number has a new owner
         return by_bsuid or by_phone
 
-    def _learn(self, contact: Contact, ref: ContactRef) -> None:
+    def _learn(self, contact: Contact, ref: ContactRef, at: datetime) -> None:
         for value in (ref.phone, ref.bsuid):
-            if value:
+            if value and value not in {contact.phone, contact.bsuid}:
                 for other in self.contacts:
-                    other.ids.discard(value)
-                    if other is not contact and other.bsuid == value:
-                        other.bsuid = None
-                contact.ids.add(value)
+                    other.ids.pop(value, None)
+                    other.phone = None if other.phone == value else other.phone
+                    other.bsuid = None if other.bsuid == value else other.bsuid
+                contact.ids[value] = at
+        contact.phone = ref.phone or contact.phone
         contact.bsuid = ref.bsuid or contact.bsuid
 
     def _unite(self, one: Contact, another: Contact) -> Contact:
@@ -267,6 +330,7 @@ class Model:
             else:
                 kept.chats[number] = chat
         kept.ids |= other.ids
+        kept.phone = other.phone or kept.phone
         kept.bsuid = other.bsuid or kept.bsuid
         self.contacts.remove(other)
         return kept
@@ -282,7 +346,9 @@ class Model:
                 letter.fate = Fate.TAKEN_BACK if letter.taken_back else Fate.WAITING
         if NEARER_TO_A_PERSON.index(other.holder) > NEARER_TO_A_PERSON.index(kept.holder):
             kept.holder, kept.agent, kept.reason = other.holder, other.agent, other.reason
-            kept.phone_until = other.phone_until
+            kept.phone_until, kept.asked_at = other.phone_until, other.asked_at
+        for chat in (kept, other):
+            chat.is_left_to(kept.holder, kept.agent)
         for letter in other.letters:
             letter.chat = kept
         for thought in other.thoughts:
@@ -291,6 +357,7 @@ class Model:
         kept.thoughts = sorted(kept.thoughts + other.thoughts, key=lambda thought: thought.id)
         kept.words = sorted(kept.words + other.words, key=lambda word: word.id)
         kept.past |= other.past
+        kept.typed_at = max(filter(None, (kept.typed_at, other.typed_at)), default=None)
         kept.window = max(filter(None, (kept.window, other.window)), default=None)
         kept.with_a_person_at = max(kept.with_a_person_at, other.with_a_person_at)
         self.dead.add(other.id)
@@ -310,11 +377,11 @@ class Model:
         """A contact wrote; the same again changes nothing."""
         if wamid in self.letters:
             return None
-        chat = self.chat_with(self.seen(ref), number)
+        chat = self.chat_with(self.seen(ref, sent_at), number)
         fate = Fate.NOTHING
         if wants:
             fate = Fate.PERSON if chat.holder is Holder.AGENT else Fate.WAITING
-        letter = Letter(wamid, chat, alone, fate, sent_at, now)
+        letter = Letter(wamid, chat, alone, fate, sent_at, now, left=wants and chat.is_the_phones)
         if opens:
             chat.window = max(filter(None, (chat.window, sent_at + WINDOW)))
         self.letters[wamid] = letter
@@ -338,11 +405,14 @@ class Model:
         if wamid in self.echoes:
             return None
         self.echoes.add(wamid)
-        chat = self.chat_with(self.seen(ref), number)
+        chat = self.chat_with(self.seen(ref, sent_at), number)
+        chat.typed_at = max(filter(None, (chat.typed_at, sent_at)))
+        went_on = chat.asked_at is not None and chat.asked_at > sent_at
+        went_on = went_on or any(letter.sent_at > sent_at for letter in chat.letters)
+        if sent_at + PHONE_QUIET <= self.now or chat.agent is not None or (chat.holder is Holder.QUEUE and went_on):
+            return chat
         if chat.holder is not Holder.AGENT:
             self._take(chat, None, Reason.PHONE)
-        elif chat.agent is not None:
-            return chat
         chat.phone_until = max(filter(None, (chat.phone_until, sent_at + PHONE_QUIET)))
         return chat
 
@@ -350,7 +420,8 @@ class Model:
 
     def _take(self, chat: Chat, agent: int | None, reason: Reason) -> None:
         if chat.holder is Holder.BOT:
-            chat.reason = reason
+            chat.reason, chat.asked_at = reason, self.now
+        chat.is_left_to(Holder.AGENT, agent)
         chat.holder, chat.agent, chat.phone_until = Holder.AGENT, agent, None
         chat.overtake()
 
@@ -372,7 +443,7 @@ class Model:
         if chat.holder is Holder.AGENT or (thought is not None and thought.overtaken):
             return False
         if chat.holder is Holder.BOT:
-            chat.holder, chat.reason = Holder.QUEUE, reason
+            chat.holder, chat.reason, chat.asked_at = Holder.QUEUE, reason, self.now
         elif reason in NOBODY_INVITED:
             chat.reason = reason
         if thought is not None:

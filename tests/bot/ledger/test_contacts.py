@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import sqlalchemy as sa
 
@@ -21,7 +23,7 @@ from bot.updates import (
     TemplatesChanged,
     Warned,
 )
-from bot.vocabulary import Author, Holder, Reason, Status
+from bot.vocabulary import Author, Holder, Reason, Status, UpdateState
 from tests.factories import (
     MIA,
     NOW,
@@ -49,8 +51,13 @@ def living(ledger: Ledger) -> list[tuple[str | None, str | None]]:
     return [(row.phone, row.bsuid) for row in rows if row.phone or row.bsuid]
 
 
-def renumbered(old: ContactRef, new: ContactRef) -> Renumbered:
-    return Renumbered(a_wamid(), NUMBER, old, new, NOW)
+def renumbered(old: ContactRef, new: ContactRef, seconds: float = 0) -> Renumbered:
+    return Renumbered(a_wamid(), NUMBER, old, new, later(seconds))
+
+
+def states(ledger: Ledger, kind: str) -> list[UpdateState]:
+    with ledger.reading() as tx:
+        return [line.state for line in reversed(inbox.lines(tx)) if line.kind == kind]
 
 
 def words_with(ledger: Ledger, ref: ContactRef) -> list[str]:
@@ -88,6 +95,79 @@ def test_a_new_number_keeps_the_conversation_whichever_comes_first(ledger: Ledge
     heard(ledger, a_text("again", contact=NEW))
     assert living(ledger) == [(NEW.phone, NEW.bsuid)]
     assert words_with(ledger, NEW) == ["before", "after", "again"]
+
+
+def test_news_of_a_change_that_comes_again_does_not_undo_the_next_change(ledger: Ledger) -> None:
+    newest = ContactRef("447700900333", "GB.newest", "Robin")
+    first = renumbered(OLD, NEW)
+    heard(ledger, a_text("hello", contact=OLD), first)
+    heard(ledger, renumbered(NEW, newest, 3600), now=later(3600))
+    heard(ledger, first, now=later(7200))
+    heard(ledger, replace(first, wamid=a_wamid()), now=later(7200))
+    assert living(ledger) == [(newest.phone, newest.bsuid)]
+    assert states(ledger, "renumbered") == [
+        UpdateState.HANDLED,
+        UpdateState.HANDLED,
+        UpdateState.REPEATED,
+        UpdateState.HANDLED,
+    ]
+
+
+@pytest.mark.parametrize("again", ["the same news", "news we have forgotten by now"])
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [(OLD, NEW), (ContactRef(OLD.phone, None), NEW), (ContactRef(OLD.phone, None), ContactRef(NEW.phone, None))],
+    ids=["with both ids", "without the old id", "by numbers only"],
+)
+@pytest.mark.parametrize("heirs_id", ["GB.heir", None], ids=["an heir with an id", "an heir by their number only"])
+def test_news_of_a_change_that_comes_again_leaves_the_numbers_new_owner_alone(
+    ledger: Ledger, old: ContactRef, new: ContactRef, again: str, heirs_id: str | None
+) -> None:
+    news = renumbered(old, new)
+    heard(ledger, a_text("my card ends in 1234", contact=OLD), news)
+    heir = ContactRef(OLD.phone, heirs_id, "Somebody else")
+    if heirs_id is None:  # then it takes more than a number to know that it is somebody else
+        heard(ledger, a_text("me", contact=ContactRef(OLD.phone, "GB.heir")), now=later(3600))
+    heard(ledger, Received(a_wamid(), NUMBER, heir, Text("hello, new here"), later(7200)), now=later(7200))
+    before = living(ledger)
+    heard(ledger, news if again == "the same news" else replace(news, wamid=a_wamid()), now=later(7300))
+    assert living(ledger) == before
+    assert "my card ends in 1234" not in words_with(ledger, ContactRef(OLD.phone, "GB.heir"))
+
+
+def test_strangers_are_not_made_one_by_a_number_that_one_had_and_the_other_has(ledger: Ledger) -> None:
+    before = ContactRef(NEW.phone, "GB.before", "Had that number before")
+    heard(ledger, a_text("my secret", contact=before), a_text("hello", contact=OLD))
+    heard(ledger, renumbered(OLD, NEW, 60), now=later(60))
+    assert words_with(ledger, NEW) == ["hello"]
+    assert words_with(ledger, before) == ["my secret"]
+    assert living(ledger) == [(None, before.bsuid), (NEW.phone, NEW.bsuid)]
+
+
+def test_two_with_different_ids_stay_two_where_the_news_names_only_numbers(ledger: Ledger) -> None:
+    heard(ledger, a_text("one", contact=OLD), a_text("two", contact=NEW))
+    heard(ledger, renumbered(ContactRef(OLD.phone, None), ContactRef(NEW.phone, None)))
+    assert [words_with(ledger, one) for one in (OLD, NEW)] == [["one"], ["two"]]
+
+
+def test_a_new_security_code_that_comes_again_is_no_news(ledger: Ledger) -> None:
+    ended(ledger, a_turn(ledger, contact=MIA), "hello")
+    code = IdentityChanged(a_wamid(), NUMBER, MIA, NOW)
+    heard(ledger, code, code)
+    ended(ledger, a_turn(ledger, "hi", contact=MIA), "hello")
+    heard(ledger, code)
+    assert not a_turn(ledger, "again", contact=MIA).returned
+    assert states(ledger, "identity") == [UpdateState.HANDLED, UpdateState.REPEATED, UpdateState.REPEATED]
+
+
+def test_whether_a_change_was_carried_out_is_looked_up_in_an_index(ledger: Ledger) -> None:
+    if not ledger.is_sqlite:
+        return  # it plans by how many rows there are
+    asked = inbox.CARRIED_OUT.params(wamids=["wamid.1"])
+    looked = str(asked.compile(ledger.engine, compile_kwargs={"render_postcompile": True}))
+    with ledger.reading() as tx:
+        plan = tx.exec_driver_sql(f"EXPLAIN QUERY PLAN {looked}", ("handled", "wamid.1")).all()
+    assert "ix_updates_moved" in plan[0].detail
 
 
 def test_what_was_proven_before_the_change_does_not_come_along(ledger: Ledger) -> None:
@@ -154,6 +234,17 @@ def test_who_stops_marketing_may_still_be_answered(ledger: Ledger) -> None:
     with ledger.reading() as tx:
         assert tx.execute(sa.select(contacts.c.marketing_stopped_at)).scalar_one() is not None
     heard(ledger, Preferred(NUMBER, SAM, marketing=True, at=NOW))
+    with ledger.reading() as tx:
+        assert tx.execute(sa.select(contacts.c.marketing_stopped_at)).scalar_one() is None
+
+
+def test_who_stops_marketing_stays_stopped_when_their_older_wish_comes_again(ledger: Ledger) -> None:
+    wants = Preferred(NUMBER, SAM, marketing=True, at=NOW)
+    heard(ledger, wants, Preferred(NUMBER, SAM, marketing=False, at=later(60)))
+    heard(ledger, wants, now=later(300))
+    with ledger.reading() as tx:
+        assert tx.execute(sa.select(contacts.c.marketing_stopped_at)).scalar_one() == later(60)
+    heard(ledger, Preferred(NUMBER, SAM, marketing=True, at=later(400)), now=later(400))
     with ledger.reading() as tx:
         assert tx.execute(sa.select(contacts.c.marketing_stopped_at)).scalar_one() is None
 

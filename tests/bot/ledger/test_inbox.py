@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
+import sqlite3
 import traceback
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import pytest
 import sqlalchemy as sa
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import DatabaseError, InterfaceError, OperationalError, SQLAlchemyError, StatementError
+from sqlalchemy.exc import TimeoutError as NoConnection
 
 from bot.errors import LeaseLost
 from bot.ledger import inbox, transcript, turns
-from bot.ledger.transaction import Ledger
+from bot.ledger.transaction import Ledger, Transaction
 from bot.messages import Other
-from bot.updates import ContactRef, Unsupported
-from bot.vocabulary import Holder, Reason, Status, TurnState
+from bot.updates import ContactRef, Received, Unsupported
+from bot.vocabulary import Holder, Reason, Status, TurnState, UpdateState
 from tests.factories import (
     EXCUSE,
+    MANNERS,
     MIA,
     NOW,
     PASSING_ON,
@@ -121,8 +124,8 @@ def test_a_turn_that_died_twice_goes_to_a_person_and_the_contact_is_told(ledger:
 def test_what_waits_is_found_after_a_crash_and_not_while_somebody_is_at_work(ledger: Ledger) -> None:
     turn = a_turn(ledger)
     with ledger.reading() as tx:
-        assert turns.waiting_conversations(tx, NOW) == []
-        assert turns.waiting_conversations(tx, AFTER_THE_LEASE) == [turn.conversation_id]
+        assert turns.due(tx, MANNERS.quiet, NOW) == []
+        assert turns.due(tx, MANNERS.quiet, AFTER_THE_LEASE) == [turn.conversation_id]
 
 
 def test_a_silent_turn_is_excused_once_and_then_a_persons_matter(ledger: Ledger) -> None:
@@ -151,6 +154,82 @@ def test_one_update_no_database_takes_costs_its_neighbours_nothing(ledger: Ledge
         with ledger.reading() as tx:
             assert [alarm.name for alarm in inbox.alarms.raised(tx)] == ["unreadable_delivery"]
     assert words_of(ledger, conversation_id)[-1] == "hello"
+
+
+@pytest.mark.parametrize("problem", [KeyError("x"), AssertionError("x"), StatementError("x", None, None, None)])
+def test_whatever_one_update_raises_its_neighbours_are_kept(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch, problem: Exception
+) -> None:
+    expect = inbox.files.expect
+
+    def raises(tx: Transaction, message_id: int, update: Received, now: datetime) -> None:
+        if update.content.text == "odd":
+            raise problem
+        expect(tx, message_id, update, now)
+
+    monkeypatch.setattr(inbox.files, "expect", raises)
+    assert inbox.is_the_updates_fault(problem)
+    (conversation_id,) = heard(ledger, a_text("odd"), a_text("hello"))
+    assert words_of(ledger, conversation_id) == ["hello"]
+    with ledger.reading() as tx:
+        assert [line.state for line in inbox.lines(tx)] == [UpdateState.HANDLED, UpdateState.FAILED]
+
+
+@pytest.mark.parametrize(
+    "problem",
+    [
+        OperationalError("x", None, Exception()),
+        InterfaceError("x", None, Exception()),
+        DatabaseError("x", None, Exception(), connection_invalidated=True),
+        NoConnection(),
+        ConnectionResetError(),
+    ],
+)
+def test_when_the_database_is_away_nothing_is_said_to_be_kept(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch, problem: Exception
+) -> None:
+    def is_away(*_: object) -> None:
+        raise problem
+
+    monkeypatch.setattr(inbox.files, "expect", is_away)
+    assert not inbox.is_the_updates_fault(problem)
+    with pytest.raises(type(problem)):
+        heard(ledger, a_text("hello"))
+    with ledger.reading() as tx:
+        assert inbox.lines(tx) == []
+
+
+def test_what_can_not_even_be_looked_up_costs_its_neighbours_nothing(ledger: Ledger) -> None:
+    conversation_id = max(heard(ledger, a_text("odd", wamid="wamid.nul\x00"), a_text("hello")))
+    assert words_of(ledger, conversation_id)[-1] == "hello"
+
+
+def test_a_value_sqlite_does_not_know_is_the_updates_fault() -> None:
+    assert inbox.is_the_updates_fault(InterfaceError("x", None, sqlite3.InterfaceError("unsupported type")))
+
+
+def test_old_deliveries_are_forgotten_and_those_that_failed_are_kept(ledger: Ledger) -> None:
+    for day in range(6):
+        updates = [Unsupported("odd", unreadable=True)] if day == 1 else [a_text(f"day {day}")]
+        heard(ledger, *updates, now=later(day * 86400))
+    with ledger.writing() as tx:
+        assert [inbox.prune(tx, later(3.5 * 86400), limit=2) for _ in range(3)] == [2, 1, 0]
+    with ledger.reading() as tx:
+        kept = [line.received_at for line in reversed(inbox.lines(tx))]
+    assert kept == [later(day * 86400) for day in (1, 4, 5)]
+
+
+def test_what_somebody_asked_to_read_again_is_read_again_in_its_order(ledger: Ledger) -> None:
+    for _ in range(3):
+        heard(ledger, Unsupported("odd", unreadable=True))
+    with ledger.writing() as tx:
+        assert inbox.to_be_read_again(tx) == []
+        assert inbox.ask_to_read_again(tx) == 3
+        asked = [delivery_id for delivery_id, _ in inbox.to_be_read_again(tx)]
+        assert asked == sorted(asked) and len(asked) == 3
+        (conversation_id,) = inbox.read_again(tx, asked[0], [a_text("now it can be read")], NOW)
+        assert [delivery_id for delivery_id, _ in inbox.to_be_read_again(tx)] == asked[1:]
+    assert words_of(ledger, conversation_id) == ["now it can be read"]
 
 
 def test_an_error_of_the_database_does_not_quote_what_was_said(ledger: Ledger) -> None:

@@ -71,6 +71,24 @@ def test_the_hand_offs_own_sentence_arrives_even_when_an_agent_takes_before_the_
     assert sent(ledger) == ["A person will be with you."]
 
 
+@pytest.mark.parametrize("waits_already", [False, True], ids=["from the bot", "while they wait already"])
+def test_a_redone_turn_tells_a_contact_once_that_they_are_handed_off(ledger: Ledger, waits_already: bool) -> None:
+    """An action behind the hand off failed, so the whole turn is done again, by another process: hand off and all."""
+    if waits_already:
+        before = a_turn(ledger, "is anybody there?")
+        handed_off(ledger, before, words="I'm passing you on.")
+        ended(ledger, before)
+    turn = a_turn(ledger, "a person please")
+    handed_off(ledger, turn, words="A person will be with you.")
+    again = begun(ledger, turn.conversation_id, owner="b", now=later(3600))
+    assert again is not None and (again.id, again.attempt) == (turn.id, 2)
+    handed_off(ledger, again, words="A person will be with you.", now=later(3600))
+    assert ended(ledger, again, owner="b", now=later(3600)) is TurnState.ANSWERED
+    assert sent(ledger).count("A person will be with you.") == 1
+    with ledger.reading() as tx:
+        assert len(transcript.episodes_of(tx, turn.conversation_id)) == 1
+
+
 def test_what_the_bot_says_beside_the_hand_off_is_not_swallowed_by_it(ledger: Ledger) -> None:
     turn = a_turn(ledger, "a person please")
     handed_off(ledger, turn, words="A person will be with you.")

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
 
-from bot.ledger import inbox, outbox, transcript
+from bot.errors import NotAllowed
+from bot.ledger import handoffs, inbox, outbox, transcript
 from bot.ledger.outbox import Kind, Outcome, Outgoing
 from bot.ledger.tables import UNSENT, WAITING, messages
 from bot.ledger.transaction import Ledger
@@ -48,7 +50,7 @@ def status_of(ledger: Ledger, message_id: int) -> Status | None:
 def open_door(ledger: Ledger, begin: float, end: float) -> None:
     """Meta's reports could reach us all that time."""
     with ledger.writing() as tx:
-        for second in range(int(begin), int(end) + 1, 5):
+        for second in range(int(begin), int(end) + 1, 2):
             inbox.keep_door_open(tx, later(second))
         inbox.keep_door_open(tx, later(end))
 
@@ -274,12 +276,12 @@ def test_nothing_is_sent_again_while_no_report_could_have_reached_us(ledger: Led
     with ledger.writing() as tx:
         inbox.keep_door_open(tx, later(-60))
         assert outbox.expire(tx, later(30)) == 0, "the door was last seen open long ago"
-    open_door(ledger, 40, 90)
+    open_door(ledger, 40, 80)
     with ledger.writing() as tx:
-        assert outbox.expire(tx, later(90)) == 0, "it was shut for 40 s, so Meta may take as long to try again"
-    open_door(ledger, 90, 100)
+        assert outbox.expire(tx, later(80)) == 0, "it was shut for 40 s, so Meta may take as long to try again"
+    open_door(ledger, 80, 110)
     with ledger.writing() as tx:
-        assert outbox.expire(tx, later(100)) == 1
+        assert outbox.expire(tx, later(110)) == 1
     assert status_of(ledger, message_id) is Status.QUEUED
 
 
@@ -297,3 +299,114 @@ def test_what_nobody_could_ever_hear_of_is_left_to_a_person_and_not_sent_twice(
         assert outbox.send_again(tx, message_id, later(402)) == again, "twice is as good as once"
     outgoing = claimed(ledger, 403)
     assert outgoing is not None and outgoing.id == again
+
+
+def given_up(ledger: Ledger, conversation_id: int) -> Outgoing:
+    """The bot's words, sent; no answer came, and nobody could hear of them."""
+    with ledger.writing() as tx:
+        outbox.queue(tx, conversation_id, Text("hi"), author=Author.BOT, epoch=1, now=NOW)
+    outgoing = claimed(ledger)
+    assert outgoing is not None
+    with ledger.writing() as tx:
+        assert outbox.expire(tx, later(400)) == 1
+    assert status_of(ledger, outgoing.id) is Status.FAILED
+    return outgoing
+
+
+@pytest.mark.parametrize("by", ["its answer", "a report", "an early report"])
+def test_a_failure_that_was_only_our_doubt_gives_way_to_metas_yes(
+    ledger: Ledger, conversation_id: int, by: str
+) -> None:
+    """The machine slept, or the door was shut for long: the contact has read it, and nobody need send it again."""
+    outgoing = given_up(ledger, conversation_id)
+    if by == "a report":
+        heard(ledger, a_report("wamid.1", Status.SENT, callback=outgoing.callback))
+    else:
+        if by == "an early report":
+            heard(ledger, a_report("wamid.1", Status.SENT))
+        with ledger.writing() as tx:
+            outbox.settle(tx, outgoing.id, accepted("wamid.1"), later(401), attempt=1)
+    assert status_of(ledger, outgoing.id) is Status.SENT
+    with ledger.writing() as tx:
+        assert outbox.dead_letters(tx) == []
+        assert handoffs.hand_off_undelivered(tx, later(402)) == 0
+        with pytest.raises(NotAllowed):
+            outbox.send_again(tx, outgoing.id, later(403))
+
+
+@pytest.mark.parametrize("delivered", [True, False])
+def test_what_arrived_after_all_is_no_persons_matter(ledger: Ledger, conversation_id: int, delivered: bool) -> None:
+    outgoing = given_up(ledger, conversation_id)
+    told = Status.DELIVERED if delivered else Status.FAILED
+    heard(ledger, a_report("wamid.1", told, callback=outgoing.callback))
+    heard(ledger, a_report("wamid.1", Status.SENT, callback=outgoing.callback))
+    assert status_of(ledger, outgoing.id) is told, "and what Meta itself says has failed stays so"
+    with ledger.writing() as tx:
+        assert handoffs.hand_off_undelivered(tx, later(402)) == (0 if delivered else 1)
+
+
+def test_what_meta_accepted_and_never_called_failed_is_not_sent_again(ledger: Ledger, conversation_id: int) -> None:
+    message_id = queued(ledger, conversation_id)
+    claimed(ledger)
+    settled(ledger, message_id, accepted("wamid.1"))
+    with ledger.writing() as tx:  # as an older Baton left it
+        tx.execute(sa.update(messages).where(messages.c.id == message_id).values(status=Status.FAILED))
+        assert outbox.dead_letters(tx) == []
+        with pytest.raises(NotAllowed):
+            outbox.send_again(tx, message_id, NOW)
+    heard(ledger, a_report("wamid.1", Status.FAILED))
+    with ledger.writing() as tx:
+        assert outbox.send_again(tx, message_id, NOW) != message_id
+
+
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)  # SQLite has one writer
+def test_a_report_that_comes_while_the_answer_is_written_down_is_not_lost(
+    ledger: Ledger, database_url: str, conversation_id: int
+) -> None:
+    message_id = queued(ledger, conversation_id)
+    outgoing = claimed(ledger)
+    assert outgoing is not None
+    sender = Ledger(database_url)
+    written: list[int] = []
+
+    @sa.event.listens_for(ledger.engine, "after_cursor_execute")
+    def between_two_looks(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
+        if "messages.wamid IN" in statement and "status IS NOT NULL" in statement and not written:
+            written.append(message_id)
+            settled(sender, message_id, accepted("wamid.1"))
+
+    heard(ledger, a_report("wamid.1", Status.FAILED, callback=outgoing.callback))
+    sender.close()
+    assert written and status_of(ledger, message_id) is Status.FAILED
+
+
+def test_a_report_of_another_installation_moves_nothing_that_was_never_sent(
+    ledger: Ledger, conversation_id: int
+) -> None:
+    """A staging system on the same number, or a backup that was brought back, counts its messages as we do."""
+    message_id = queued(ledger, conversation_id)
+    heard(ledger, a_report("wamid.other", Status.DELIVERED, callback=f"{outbox.CALLBACK}{message_id}"))
+    assert status_of(ledger, message_id) is Status.QUEUED
+    outgoing = claimed(ledger)
+    assert outgoing is not None and outgoing.id == message_id
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)  # PostgreSQL plans by statistics
+def test_a_report_reads_no_more_of_the_conversations_than_its_own(ledger: Ledger, conversation_id: int) -> None:
+    message_id = queued(ledger, conversation_id)
+    claimed(ledger)
+    settled(ledger, message_id, accepted("wamid.1"))
+    said: list[tuple[str, Any]] = []
+
+    @sa.event.listens_for(ledger.engine, "after_cursor_execute")
+    def listen(_connection: Any, _cursor: Any, statement: str, parameters: Any, *_: Any) -> None:
+        if "conversations" in statement and not statement.startswith("EXPLAIN"):
+            said.append((statement, parameters))
+
+    heard(ledger, a_report("wamid.1", Status.DELIVERED))
+    with ledger.writing() as tx:
+        handoffs.hand_off_undelivered(tx, NOW)
+        assert said
+        for statement, parameters in list(said):
+            plan = " ".join(row[3] for row in tx.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", parameters))
+            assert "SCAN conversations" not in plan or "ix_conversations" in plan, statement

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 import sqlalchemy as sa
 
-from bot.ledger import handoffs, outbox, transcript
+from bot.ledger import handoffs, inbox, outbox, transcript
 from bot.ledger.outbox import PAIR_BURST, Kind, Outcome, Outgoing
-from bot.ledger.tables import messages
+from bot.ledger.tables import conversations, messages, numbers
 from bot.ledger.transaction import Ledger
 from bot.messages import Blank, Outbound, Template, Text
 from bot.updates import ContactRef, Received
@@ -162,3 +162,93 @@ def test_a_sender_that_slept_through_its_lease_puts_nothing_back(ledger: Ledger,
     with ledger.writing() as tx:
         outbox.settle(tx, message_id, Outcome(Kind.ACCEPTED, wamid="wamid.1"), later(71), attempt=awake.attempts)
     assert words_of(ledger, message_id)[0] is Status.SENT
+
+
+def charged_s(ledger: Ledger, conversation_id: int, seconds: float) -> float:
+    """How long it takes until what was sent to this contact is paid off."""
+    with ledger.reading() as tx:
+        found = sa.select(conversations.c.paced_until).where(conversations.c.id == conversation_id)
+        paid_off = tx.execute(found).scalar()
+    return max((paid_off - later(seconds)).total_seconds(), 0.0) if paid_off else 0.0
+
+
+def test_a_contact_is_not_charged_for_what_our_number_had_to_hold_back(ledger: Ledger) -> None:
+    """In a rush every look would use up one of their forty; then the contact could get nothing for minutes."""
+    everybody = [next(iter(heard(ledger, a_text(contact=ContactRef(f"44770091{n:04d}", None))))) for n in range(12)]
+    for conversation_id in everybody:
+        queued(ledger, conversation_id)
+    sent = sum(len(claimed(ledger, look / 2, per_second=4)) for look in range(12))
+    assert sent == len(everybody)
+    assert all(charged_s(ledger, conversation_id, 0) <= 6 + 6 for conversation_id in everybody)
+
+
+@pytest.mark.parametrize("kind", [Kind.STOPPED, Kind.SLOWER, Kind.LATER])
+def test_a_contact_is_not_charged_for_what_never_left(ledger: Ledger, kind: Kind) -> None:
+    (mia,) = heard(ledger, a_text(contact=MIA))
+    queued(ledger, mia)
+    for n in range(PAIR_BURST + 5):
+        (one,) = claimed(ledger, n)
+        settled(ledger, one.id, Outcome(kind, words="can't connect", wait=later(0.5) - NOW), n)
+        assert charged_s(ledger, mia, n) == 0
+    (one,) = claimed(ledger, 100)
+    delivered(ledger, one, 100)
+    assert charged_s(ledger, mia, 100) == 6
+
+
+def test_a_short_stop_does_not_end_a_long_one(ledger: Ledger) -> None:
+    ids = [queued(ledger, next(iter(heard(ledger, a_text(contact=ref))))) for ref in (MIA, SAM)]
+    assert len(claimed(ledger, 0)) == 2
+    settled(ledger, ids[0], Outcome(Kind.STOPPED, words="reported by many", wait=later(600) - NOW, code=131048))
+    settled(ledger, ids[1], Outcome(Kind.STOPPED, words="can't connect", wait=later(2) - NOW))
+    assert claimed(ledger, 599) == []
+    assert len(claimed(ledger, 601)) == 2
+
+
+def test_while_one_number_is_stopped_the_others_go_and_nothing_is_looked_for_in_vain(ledger: Ledger) -> None:
+    (mia,) = heard(ledger, a_text(contact=MIA))
+    queued(ledger, mia)
+    with ledger.writing() as tx:
+        outbox.stop_number(tx, NUMBER, later(600))
+        assert not outbox.is_due(tx, later(1))
+    (other,) = heard(ledger, Received(a_wamid(), "200000000000002", MIA, Text("hi"), NOW))
+    elsewhere = queued(ledger, other)
+    with ledger.reading() as tx:
+        assert outbox.is_due(tx, later(1))
+    assert [one.id for one in claimed(ledger, 1)] == [elsewhere]
+
+
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)  # SQLite has one writer
+def test_senders_of_two_numbers_never_wait_for_each_other(ledger: Ledger, database_url: str) -> None:
+    """One has claimed for the first number and looks at the second, the other the other way round."""
+    (mia,) = heard(ledger, a_text(contact=MIA))
+    (other,) = heard(ledger, Received(a_wamid(), "200000000000002", SAM, Text("hi"), NOW))
+    first, second = queued(ledger, mia), queued(ledger, other)
+    with ledger.writing() as tx:
+        assert len(outbox.claim_some(tx, NOW, 1)) == 1  # the numbers are known
+    another = Ledger(database_url)
+    for conversation_id in (mia, other):
+        queued(ledger, conversation_id, "next")
+    with ledger.writing() as tx:
+        tx.execute(sa.update(messages).where(messages.c.id == first).values(status=Status.DELIVERED))
+        tx.execute(sa.text("SET LOCAL lock_timeout = '2s'"))
+        tx.execute(sa.select(numbers).where(numbers.c.phone_number_id == NUMBER).with_for_update()).all()
+        with another.writing() as tx2:
+            tx2.execute(sa.text("SET LOCAL lock_timeout = '2s'"))
+            assert [one.id for one in outbox.claim_some(tx2, later(1), 8)] == [second], "the first number keeps"
+            outbox.claim_some(tx, later(1), 8)
+    another.close()
+
+
+def test_a_clock_that_was_set_back_holds_a_conversation_up_for_a_minute_and_not_for_an_hour(ledger: Ledger) -> None:
+    (mia,) = heard(ledger, a_text(contact=MIA), now=later(3600))
+    message_id = queued(ledger, mia)
+    with ledger.writing() as tx:
+        inbox.keep_door_open(tx, later(3600))
+    assert len(claimed(ledger, 3600)) == 1  # its sender dies, and the clock is set right
+    for seconds in range(0, 110, 2):
+        with ledger.writing(lightly=True) as tx:
+            inbox.keep_door_open(tx, later(seconds))
+            outbox.expire(tx, later(seconds))
+        if seconds < 60:
+            assert words_of(ledger, message_id)[0] is Status.SENDING, "a report may still come"
+    assert words_of(ledger, message_id)[0] is Status.QUEUED

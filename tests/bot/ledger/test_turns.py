@@ -164,6 +164,44 @@ def test_two_bots_that_answer_each_other_end_within_six_messages(ledger: Ledger,
     assert len(ours) == 3 and ours[-1] == ENOUGH.text, "three of theirs, three of ours, the last one says why"
 
 
+@pytest.mark.parametrize(
+    ("answers", "after_s"),
+    [
+        (["hello", *["Ok, thanks!"] * 9], 0.3),
+        (["hello", *["👍"] * 9], 0.3),
+        (["hello", *["Please type 1, 2 or 3."] * 9], 1.0),
+        (
+            ["We are open from nine to five, Monday to Friday, as ever.", "Our catalogue is at the address you know."]
+            * 5,
+            5.0,
+        ),
+    ],
+    ids=["thanks", "a thumb", "a menu", "two sentences in turn"],
+)
+def test_a_bot_that_repeats_itself_at_once_ends_within_six_messages(
+    ledger: Ledger, answers: list[str], after_s: float
+) -> None:
+    for n, words in enumerate(answers):
+        chat(ledger, words, n * after_s, f"I did not get that ({n}).")
+    holder, reason, ours = spoken(ledger)
+    assert (holder, reason, len(ours)) == (Holder.QUEUE, Reason.MACHINE, 3)
+
+
+def test_somebody_who_asks_again_what_was_not_answered_is_no_machine(ledger: Ledger) -> None:
+    for n, words in enumerate(
+        ["where is my order FH10482?", "no, where is it", "where is my order FH10482?", "hello??"]
+    ):
+        assert chat(ledger, words, n * 12.0, f"I did not get that ({n}).") is not None
+
+
+def test_photos_sent_while_a_person_is_awaited_are_not_a_flood(ledger: Ledger) -> None:
+    for n in range(12):
+        conversation_id = wrote(ledger, Media("image", media_id=str(n)), n * 5.0)
+        turn = begun(ledger, conversation_id, manners=replace(MANNERS, answers_in_10_minutes=5), now=later(n * 5.0))
+        assert turn is not None
+        ended(ledger, turn, silent=True, now=later(n * 5.0))
+
+
 def test_a_person_who_says_the_same_short_thing_again_is_no_machine(ledger: Ledger) -> None:
     for n in range(6):
         assert chat(ledger, "hello?", n * 20.0, f"Hello ({n}).") is not None

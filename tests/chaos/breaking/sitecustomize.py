@@ -22,8 +22,9 @@ def unique(inbox: ModuleType) -> None:
     """A delivery that comes again is taken for something new: neither the look-up nor the constraint sees it."""
     receive = inbox._receive
 
-    def blind(tx: Any, update: Any, *more: Any, **named: Any) -> Any:
-        return receive(tx, dataclasses.replace(update, wamid=f"{update.wamid}#{secrets.token_hex(6)}"), *more, **named)
+    def blind(tx: Any, updates: Any, *more: Any, **named: Any) -> Any:
+        new = [dataclasses.replace(one, wamid=f"{one.wamid}#{secrets.token_hex(6)}") for one in updates]
+        return receive(tx, new, *more, **named)
 
     inbox._receive = blind
 
@@ -48,16 +49,15 @@ def reconcile(outbox: ModuleType) -> None:
 
 def lease(outbox: ModuleType) -> None:
     """What one sender has claimed, every other one may claim too."""
-    claim = outbox.claim
+    claim_some = outbox.claim_some
 
     def shared(tx: Any, *more: Any, **named: Any) -> Any:
-        claimed = claim(tx, *more, **named)
-        if claimed is not None:
-            mine = outbox.messages.c.id == claimed.id
-            tx.execute(outbox.sa.update(outbox.messages).where(mine).values(status=outbox.Status.QUEUED))
+        claimed = claim_some(tx, *more, **named)
+        theirs = outbox.messages.c.id.in_([one.id for one in claimed])
+        tx.execute(outbox.sa.update(outbox.messages).where(theirs).values(status=outbox.Status.QUEUED))
         return claimed
 
-    outbox.claim = shared
+    outbox.claim_some = shared
 
 
 SABOTAGES: dict[str, tuple[str, Callable[[ModuleType], None]]] = {

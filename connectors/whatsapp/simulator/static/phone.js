@@ -30,6 +30,7 @@ function show(fresh) {
     const old = document.getElementById(id), now = fresh.getElementById(id);
     if (old && now && old.outerHTML !== now.outerHTML && !old.contains(document.activeElement)) old.replaceWith(now);
     else if (id === "contacts" && old && now && old.outerHTML !== now.outerHTML) replaceFocused(old, now);
+    else if (old && now && document.activeElement.matches("[role=switch]")) { old.replaceWith(now); $("[role=switch]", now)?.focus(); }
   }
   if ($("#faults")) $("#faults").open = open;
   if (inConversation && fresh.getElementById("log")) merge($("#log"), fresh.getElementById("log"));
@@ -100,8 +101,9 @@ function seen() {
 
 async function send(form, submitter) {
   const body = new FormData(form, submitter);
+  if (submitter?.name) body.delete("edit"); // something else is sent: what was to be edited stays
   form.closest("dialog")?.close();
-  closeMenus();
+  if (!submitter?.matches("[role=switch]")) closeMenus(); // a switch stays in sight, to be seen moving
   if (form.matches("[data-composer]")) clearComposer(submitter);
   const answer = await post(form.action, body).catch(() => null);
   if (answer?.ok) { await refresh(); return; }
@@ -110,7 +112,7 @@ async function send(form, submitter) {
 }
 
 function clearComposer(submitter) {
-  const takesText = !submitter?.name || submitter.value === "parcel";
+  const takesText = !submitter?.name || ["image", "video", "document", "forward"].includes(submitter.value);
   if (takesText) { $("#text").value = ""; grow(); }
   $("#photo").value = "";
   stopQuoting();
@@ -131,9 +133,21 @@ addEventListener("submit", (event) => {
   send(form, event.submitter);
 });
 
-/* Quoting */
+/* Quoting, and editing what was written */
+
+function edit(button) {
+  stopQuoting();
+  $("#edit").value = button.dataset.edit;
+  $("#quoting strong").textContent = "Edit your message";
+  $("#quoting span").textContent = button.dataset.text;
+  $("#quoting").hidden = false;
+  $("#text").value = button.dataset.text;
+  grow();
+  $("#text").focus();
+}
 
 function quote(button) {
+  stopQuoting();
   $("#context").value = button.dataset.quote;
   $("#quoting strong").textContent = button.dataset.author;
   $("#quoting span").textContent = button.dataset.words;
@@ -141,7 +155,11 @@ function quote(button) {
   $("#text").focus();
 }
 
-function stopQuoting() { $("#context").value = ""; $("#quoting").hidden = true; }
+function stopQuoting() {
+  if ($("#edit").value) { $("#text").value = ""; grow(); } // the words belong to the message that stays as it is
+  $("#context").value = $("#edit").value = "";
+  $("#quoting").hidden = true;
+}
 
 /* Menus, sheets, pictures */
 
@@ -157,6 +175,7 @@ addEventListener("click", (event) => {
   if (at("[data-opens]")) document.getElementById(at("[data-opens]").dataset.opens).showModal();
   else if (at("[data-closes]")) at("dialog").close();
   else if (at("[data-quote]")) { quote(at("[data-quote]")); closeMenus(); }
+  else if (at("[data-edit]")) { edit(at("[data-edit]")); closeMenus(); }
   else if (at("#stop-quoting")) { stopQuoting(); $("#text").focus(); }
   else if (at("#newest")) toEnd();
   else if (at("[data-picture]")) { event.preventDefault(); showPicture(at("[data-picture]")); }
