@@ -55,6 +55,10 @@ class WindowClosed(BotError):
     """The contact last wrote more than 24 hours ago; only a template may be sent."""
 
 
+class Blocked(BotError):
+    """This contact is blocked, so WhatsApp delivers nothing to them; unblock them first."""
+
+
 class LeaseLost(BotError):
     """Another process has taken this turn over."""
 

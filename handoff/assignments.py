@@ -14,7 +14,7 @@ from typing import cast
 import sqlalchemy as sa
 
 from bot.conversation import window_is_open
-from bot.errors import BotError, TooLong, WindowClosed
+from bot.errors import Blocked, BotError, TooLong, WindowClosed
 from bot.ledger import changes, errands, handoffs, inbox, outbox, transcript
 from bot.ledger.tables import messages
 from bot.ledger.transaction import Transaction
@@ -85,9 +85,10 @@ def requeue(tx: Transaction, key: str, account: Account, now: datetime) -> None:
 def give_back(tx: Transaction, key: str, account: Account, words: Outbound | None, now: datetime) -> None:
     """Return it to the bot, with `words` as the desk's last ones to the contact while they may be sent."""
     account.require(Deed.SPEAK)
-    key = _kept(tx, key)
+    conversation = transcript.conversation(tx, key)
+    key = conversation.key
     row = handoffs.require_held_by(tx, key, account.id)
-    may_speak = window_is_open(row.window_ends, now)
+    may_speak = window_is_open(row.window_ends, now) and not conversation.contact.blocked
     handoffs.give_back(tx, key, agent_id=account.id, words=words if may_speak else None, now=now)
 
 
@@ -143,6 +144,8 @@ def _say(
     known = _replied(tx, conversation_id, own_key, text)  # again, now that nobody else can be writing it
     if known is not None:
         return known
+    if conversation.contact.blocked:
+        raise Blocked
     if not isinstance(content, Template) and not window_is_open(row.window_ends, now):
         raise WindowClosed
     message_id = outbox.queue(
@@ -176,6 +179,8 @@ def send_again(tx: Transaction, message_id: int, account: Account, now: datetime
     What the bot said is refused once a person has taken over.
     """
     conversation = _conversation_of(tx, message_id, account)
+    if conversation.contact.blocked:
+        raise Blocked
     type_ = tx.execute(sa.select(messages.c.type).where(messages.c.id == message_id)).scalar()
     if type_ != "template" and not window_is_open(conversation.window_ends, now):
         raise WindowClosed

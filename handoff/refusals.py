@@ -10,6 +10,7 @@ from werkzeug.exceptions import HTTPException, ServiceUnavailable
 
 from bot.errors import (
     AlreadyTaken,
+    Blocked,
     BotError,
     NotAllowed,
     NotYours,
@@ -35,6 +36,7 @@ STATUS_OF: dict[type[BotError], tuple[int, str]] = {
     NotAllowed: (409, "not_allowed"),
     Overtaken: (409, "overtaken"),
     WindowClosed: (409, "window_closed"),
+    Blocked: (409, "blocked"),
     NotYours: (403, "not_yours"),
     RoleForbids: (403, "role_forbids"),
     NotWanted: (409, "not_wanted"),

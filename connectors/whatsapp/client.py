@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import SplitResult, urljoin, urlsplit
+from urllib.parse import SplitResult, quote, urljoin, urlsplit
 
 import requests
 from requests.auth import AuthBase
@@ -174,7 +174,7 @@ class CloudApi:
         """Return where a file can be fetched; MediaGone if Meta has it no more."""
         query: dict[str, str | int] = {"phone_number_id": phone_number_id} if phone_number_id else {}
         try:
-            answer = self._ask("GET", f"/{media_id}", params=query)
+            answer = self._ask("GET", f"/{quote(media_id, safe='')}", params=query)
         except Refused as problem:
             if problem.code == 100:
                 raise MediaGone("WhatsApp does not have this file (any more)", 100) from problem

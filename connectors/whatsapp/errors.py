@@ -180,12 +180,12 @@ IN_WORDS = {
 
 
 # What something between us and Meta says: after a 2xx, a 5xx or a time-out the message may have been accepted; a proxy
-# that does not know us is no reason to give a message up.
+# that does not know us, or an address that leads elsewhere, is no reason to give a message up.
 _CODELESS: dict[int, type[WhatsAppError]] = {
     200: Unreachable,
     408: Unreachable,
     429: Throttled,
-    **dict.fromkeys((301, 302, 307, 308, 401, 403, 407), SignedOut),
+    **dict.fromkeys((301, 302, 307, 308, 401, 403, 404, 405, 407), SignedOut),
 }
 
 

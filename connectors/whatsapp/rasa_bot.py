@@ -16,8 +16,10 @@ from rasa.core.actions.action import RemoteAction
 from rasa.core.agent import Agent
 from rasa.core.channels.channel import OutputChannel, UserMessage
 from rasa.shared.core.constants import DEFAULT_INTENTS
+from rasa.shared.core.domain import Domain
 from rasa.shared.core.events import (
     ActionExecuted,
+    ActiveLoop,
     BotUttered,
     Event,
     Restarted,
@@ -126,6 +128,8 @@ class Bot:
         agent.tracker_store._on_tracker_store_error = reraise
         if agent.action_endpoint is not None:
             _watch(agent.action_endpoint)
+        if agent.processor is not None:
+            agent.processor.on_circuit_break = lambda tracker, *_: _stop_and_listen(tracker, agent.domain)
         _check_the_schema_once()
         await agent.parse_message("hello")
         return cls(agent, on_new_message, old_button)
@@ -303,6 +307,14 @@ async def _answers(session: aiohttp.ClientSession, address: str) -> bool:
             return bool(answer.status == 200)
     except (aiohttp.ClientError, asyncio.TimeoutError):
         return False
+
+
+def _stop_and_listen(tracker: DialogueStateTracker, domain: Domain) -> None:
+    """End a turn that goes round in circles. Rasa stops it after ten actions in the middle of everything; whatever the
+    contact wrote next would be read as its continuation.
+    """
+    for event in (ActiveLoop(None), ActionExecuted("action_listen")):
+        tracker.update(event, domain)
 
 
 def _check_the_schema_once() -> None:

@@ -462,6 +462,12 @@ def test_a_file_is_looked_up(meta: Meta) -> None:
     assert meta.asked[0].query == {"phone_number_id": [NUMBER]}
 
 
+def test_an_odd_media_id_leads_nowhere_else(meta: Meta) -> None:
+    meta.says({"url": "https://lookaside.fbsbx.com/x"})
+    meta.api.media("9/../me?fields=id#")
+    assert (meta.asked[0].path, meta.asked[0].query) == ("/v25.0/9%2F..%2Fme%3Ffields%3Did%23", {})
+
+
 def test_a_file_meta_has_no_more_is_gone(meta: Meta) -> None:
     meta.says({"error": {"message": "x", "code": 100, "error_subcode": 33}}, 400)
     with pytest.raises(MediaGone):

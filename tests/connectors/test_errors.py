@@ -110,7 +110,12 @@ def test_a_proxys_page_may_hide_an_accepted_message() -> None:
 
 
 def test_an_unreadable_refusal_is_a_refusal() -> None:
-    assert isinstance(errors.error_of(404, None), Refused)
+    assert isinstance(errors.error_of(400, None), Refused)
+
+
+@pytest.mark.parametrize("status", [301, 401, 403, 404, 405, 407])
+def test_an_address_where_no_cloud_api_is_stops_the_sender_and_costs_no_message(status: int) -> None:
+    assert isinstance(errors.error_of(status, None), SignedOut)
 
 
 def test_an_unknown_code_may_go_again_only_if_meta_says_that_it_passes() -> None:

@@ -7,6 +7,8 @@ import json
 import logging
 import secrets
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, replace
 from datetime import timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -121,6 +123,17 @@ class Stage:
         last = max(n for n, event in enumerate(events) if isinstance(event, UserUttered))
         acted = [event for event in events[last:] if isinstance(event, ActionExecuted)]
         return any(event.confidence is not None and event.confidence < 1 for event in acted)
+
+    @contextmanager
+    def with_patience_for(self, actions: int) -> Iterator[None]:
+        """Let Rasa do no more than this at one message; what it has left to do then, it does not do."""
+        processor = self._agent.processor
+        assert processor is not None
+        usual, processor.max_number_of_predictions = processor.max_number_of_predictions, actions
+        try:
+            yield
+        finally:
+            processor.max_number_of_predictions = usual
 
     def hear(self, received: Received) -> int | None:
         """Write a message down and give it its turn, as the channel does; None when an agent has the conversation."""

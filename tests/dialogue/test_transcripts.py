@@ -96,6 +96,17 @@ def test_whatever_is_said_to_an_open_question_is_answered_once_and_so_is_the_nex
     assert scene.last and "went wrong" not in scene.last
 
 
+@pytest.mark.parametrize("words", ["where is my order?", "what are your opening hours?"])
+def test_a_turn_that_goes_in_circles_costs_the_next_one_nothing(stage: Stage, salt: str, words: str) -> None:
+    scene = stage.enter("stranger", salt)
+    scene.says(scene.says_words("hello"))
+    with stage.with_patience_for(1):
+        scene.says(scene.says_words(words))
+    scene.says(scene.says_words("can I return shoes I have worn?"))
+    assert "return" in scene.last.lower() and scene.followed_rules
+    assert len(scene.uttered) == 1, "nothing of the broken turn is gone on with"
+
+
 def test_a_wrong_number_and_a_wrong_postcode_sound_alike(stage: Stage, salt: str) -> None:
     """Nobody learns which orders exist."""
     heard = []

@@ -8,7 +8,7 @@ from datetime import datetime
 import sqlalchemy as sa
 from flask import Flask
 
-from bot.ledger.tables import messages
+from bot.ledger.tables import contacts, messages
 from bot.ledger.transaction import Ledger
 from bot.vocabulary import Role, Status
 from tests.factories import NOW
@@ -250,6 +250,22 @@ def test_a_closed_window_is_409_and_nothing_is_queued(ledger: Ledger, ann: Api, 
     with ledger.reading() as tx:
         said = tx.execute(sa.select(messages.c.text).where(messages.c.author.in_(("agent", "desk")))).all()
     assert said == []  # nor a goodbye that WhatsApp would refuse
+
+
+def test_nothing_is_written_to_a_blocked_contact_and_giving_back_still_works(
+    ledger: Ledger, ann: Api, clock: Clock
+) -> None:
+    key = seeding.a_handoff(ledger, NOW).key
+    ann.post(f"/conversations/{key}/take")
+    with ledger.writing() as tx:
+        tx.execute(sa.update(contacts).values(blocked_at=NOW))
+    answer = ann.post(f"/conversations/{key}/reply", {"text": "still there?"})
+    assert (answer.status_code, answer.json["error"]) == (409, "blocked")
+    back = ann.post(f"/conversations/{key}/give_back")
+    assert (back.status_code, back.json["holder"]) == (200, "bot")
+    with ledger.reading() as tx:
+        said = tx.execute(sa.select(messages.c.text).where(messages.c.author.in_(("agent", "desk")))).all()
+    assert said == []
 
 
 def test_a_disabled_account_and_its_token_are_out(app: Flask, ledger: Ledger, ann: Api) -> None:

@@ -313,10 +313,6 @@ def test_reading_again_and_sending_again_work_with_and_without_script(
     expect(page.locator("pre")).to_contain_text("<b>aubergine</b>")
 
 
-def focused(page: Page) -> str:
-    return str(page.evaluate("document.activeElement.id || document.activeElement.tagName"))
-
-
 def test_who_works_by_keyboard_keeps_their_place_and_hears_what_became_of_it(
     chromium: Browser, base: str, quick_ledger: Ledger, clock: Clock
 ) -> None:
@@ -328,10 +324,10 @@ def test_who_works_by_keyboard_keeps_their_place_and_hears_what_became_of_it(
     button.focus()
     page.keyboard.press("Enter")
     expect(said).to_have_text("Asked for; read within seconds.")
-    assert focused(page) == f"again-{delivery}", "where the button was"
+    expect(button, "where the button was").to_be_focused()
     the_door_reads(quick_ledger, readable=False, at=NOW)
     expect(said).to_have_text("Tried again 12:00: still can't be read.", timeout=10_000)
-    assert focused(page) == f"again-{delivery}", "the button is back, and has the focus still"
+    expect(button, "the button is back, and has the focus still").to_be_focused()
     expect(page.locator(".tried-at")).to_have_text("Tried again 12:00: still can't be read")
     assert region is not None and region.evaluate("it => it.isConnected"), "a region that is swapped is not read aloud"
     page.keyboard.press("Enter")
@@ -339,11 +335,11 @@ def test_who_works_by_keyboard_keeps_their_place_and_hears_what_became_of_it(
     the_door_reads(quick_ledger, readable=True, at=NOW)
     expect(said).to_have_text("Tried again 12:00: it could be read.", timeout=10_000)
     expect(page.get_by_text("Nothing failed.")).to_be_visible(timeout=10_000)
-    assert focused(page) == "brought", "the row is gone; the heading above it has the focus"
+    expect(page.locator("#brought"), "the row is gone; the heading above it has the focus").to_be_focused()
     page.get_by_role("button", name="Set aside message").focus()
     page.keyboard.press("Enter")
     expect(said).to_contain_text("is set aside")
-    assert focused(page) == "unsent"
+    expect(page.locator("#unsent")).to_be_focused()
 
 
 def test_a_page_that_looks_again_by_itself_leaves_the_focus_where_it_is(
@@ -364,4 +360,4 @@ def test_a_page_that_looks_again_by_itself_leaves_the_focus_where_it_is(
     with page.expect_response("**/updates/live*"):
         pass
     page.wait_for_timeout(300)
-    assert focused(page) == "only-kept"
+    expect(page.locator("#only-kept")).to_be_focused()
