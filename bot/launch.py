@@ -101,12 +101,12 @@ def processes(settings: Settings, model: Path, simulated: bool) -> list[Process]
     desk = "gunicorn -k gthread --threads 256 --graceful-timeout 5 --no-control-socket"
     found = [
         _process("door", "connectors.whatsapp receive", f"http://{host}:{settings.rasa_port}/webhooks/whatsapp/ready"),
-        _process("rasa", f"{rasa} -i 127.0.0.1 -p {settings.bot_port}"),
+        _process("rasa", f"{rasa} -i 127.0.0.1 -p {settings.bot_port}", nice=10),
         _process("actions", f"rasa_sdk --actions actions -p {settings.actions_port}",
-                 f"http://127.0.0.1:{settings.actions_port}/health"),
+                 f"http://127.0.0.1:{settings.actions_port}/health", nice=10),
         _process("desk", f"{desk} -b {settings.host}:{settings.desk_port} 'handoff.app:create_app()'",
                  f"http://{host}:{settings.desk_port}/signin"),
-        _process("sender", "connectors.whatsapp send"),
+        _process("sender", "connectors.whatsapp send", nice=5),
     ]  # fmt: skip
     if simulated:
         ready = f"http://{host}:{settings.simulator_port}/health"
@@ -114,9 +114,14 @@ def processes(settings: Settings, model: Path, simulated: bool) -> list[Process]
     return found
 
 
-def _process(name: str, module: str, ready: str | None = None) -> Process:
-    """Return a process that runs a module of ours, or of the environment's, under this very Python."""
-    return Process(name, (sys.executable, "-m", *shlex.split(module)), ready)
+def _process(name: str, module: str, ready: str | None = None, nice: int = 0) -> Process:
+    """Return a process that runs a module of ours, or of the environment's, under this very Python.
+
+    When there is more to do than processors to do it, Meta and agents come first: who answers Meta within 250 ms can't
+    wait for who thinks.
+    """
+    command = (sys.executable, "-m", *shlex.split(module))
+    return Process(name, ("nice", "-n", str(nice), *command) if nice else command, ready)
 
 
 def environment(settings: Settings) -> dict[str, str]:
