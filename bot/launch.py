@@ -131,6 +131,7 @@ def environment(settings: Settings) -> dict[str, str]:
         "WHATSAPP_API_URL": settings.whatsapp_api_url,
         "WHATSAPP_API_VERSION": settings.whatsapp_api_version,
         "WHATSAPP_PHONE_NUMBER_ID": ",".join(settings.whatsapp_phone_number_ids),
+        "WHATSAPP_OTHER_NUMBER_IDS": ",".join(settings.whatsapp_other_number_ids),
         "WHATSAPP_APP_SECRET": ",".join(settings.whatsapp_app_secrets),
         "WHATSAPP_BUSINESS_ACCOUNT_ID": settings.whatsapp_business_account_id,
         "WHATSAPP_ACCESS_TOKEN": settings.whatsapp_access_token,

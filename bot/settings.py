@@ -31,6 +31,7 @@ class Settings:
     whatsapp_api_url: str = "https://graph.facebook.com"
     whatsapp_api_version: str = "v25.0"
     whatsapp_phone_number_ids: tuple[str, ...] = ()
+    whatsapp_other_number_ids: tuple[str, ...] = ()
     whatsapp_app_secrets: tuple[str, ...] = ()
     whatsapp_business_account_id: str = ""
     whatsapp_access_token: str = ""
@@ -79,6 +80,7 @@ class Settings:
             whatsapp_api_url=url("WHATSAPP_API_URL", cls.whatsapp_api_url),
             whatsapp_api_version=text("WHATSAPP_API_VERSION", cls.whatsapp_api_version),
             whatsapp_phone_number_ids=many("WHATSAPP_PHONE_NUMBER_ID"),
+            whatsapp_other_number_ids=many("WHATSAPP_OTHER_NUMBER_IDS"),
             whatsapp_app_secrets=many("WHATSAPP_APP_SECRET"),
             whatsapp_business_account_id=text("WHATSAPP_BUSINESS_ACCOUNT_ID"),
             whatsapp_access_token=text("WHATSAPP_ACCESS_TOKEN"),

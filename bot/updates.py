@@ -143,6 +143,14 @@ class Warned:
 
 
 @dataclass(frozen=True)
+class Misdirected:
+    """A contact wrote to a number of this account that Baton does not look after, as far as it was told."""
+
+    kind: str
+    phone_number_id: str
+
+
+@dataclass(frozen=True)
 class Unsupported:
     """Anything else: kept, acknowledged, and an alarm where it could not even be read."""
 
@@ -162,5 +170,6 @@ Update = (
     | Reported
     | TemplatesChanged
     | Warned
+    | Misdirected
     | Unsupported
 )

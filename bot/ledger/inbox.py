@@ -37,6 +37,7 @@ from bot.updates import (
     Echoed,
     Edited,
     IdentityChanged,
+    Misdirected,
     Preferred,
     Received,
     Renumbered,
@@ -332,6 +333,15 @@ def _write(tx: Transaction, update: Update, delivery_id: int, around: _Around) -
         case Warned():
             alarms.raise_alarm(tx, f"meta {update.kind}"[:64], update.words, now)
             return _Written(update.kind, UpdateState.HANDLED, remark=update.words)
+        case Misdirected():
+            words = (
+                f"Contacts write to the number {update.phone_number_id}, of which Baton knows nothing. Put it into "
+                "WHATSAPP_PHONE_NUMBER_ID and read again what failed; or, if another system answers it, into "
+                f'WHATSAPP_OTHER_NUMBER_IDS. Then: python -m handoff alarm clear "number {update.phone_number_id}"'
+            )
+            alarms.raise_alarm(tx, f"number {update.phone_number_id}"[:64], words, now)
+            remark = f"for the number {update.phone_number_id}, which Baton was not told of"
+            return _Written(update.kind, UpdateState.FAILED, remark=remark)
         case Unsupported(unreadable=True):
             words = (
                 f"Meta sent something we can't read (delivery {delivery_id}); it is kept. "

@@ -46,7 +46,8 @@ class Door:
         self._settings = settings
         self._ledger = ledger
         quiet = timedelta(minutes=settings.phone_quiet_min)
-        self._recorder = Recorder(ledger, clock.now, settings.whatsapp_phone_number_ids, quiet)
+        numbers = webhook.Numbers(settings.whatsapp_phone_number_ids, settings.whatsapp_other_number_ids)
+        self._recorder = Recorder(ledger, clock.now, numbers, quiet)
         self._unsigned = 0  # deliveries in a row
         self._alarmed: bool | None = None  # not known: whoever was here before us may have raised it
 

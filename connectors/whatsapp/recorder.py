@@ -40,10 +40,10 @@ class _Delivery:
 class Recorder:
     """The door's clerk: one transaction at a time, as many deliveries in it as are there."""
 
-    def __init__(self, ledger: Ledger, now: Clock, our_numbers: tuple[str, ...], phone_quiet: timedelta) -> None:
+    def __init__(self, ledger: Ledger, now: Clock, numbers: webhook.Numbers, phone_quiet: timedelta) -> None:
         self._ledger = ledger
         self._now = now
-        self._our_numbers = our_numbers
+        self._numbers = numbers
         self._phone_quiet = phone_quiet
         self._arrived: list[_Delivery] = []
         self._refused = False  # something, since we last said that we are open
@@ -113,7 +113,7 @@ class Recorder:
                 inbox.keep_door_open(tx, self._now())
 
     def _write(self, bodies: list[bytes]) -> None:
-        read = [(body, webhook.read(body, self._our_numbers)) for body in bodies]
+        read = [(body, webhook.read(body, self._numbers)) for body in bodies]
         try:
             self._write_together(read, careful=False)
         except Exception as problem:
@@ -132,7 +132,7 @@ class Recorder:
             asked = inbox.to_be_read_again(tx)
         for delivery_id, body in asked:
             try:
-                updates = webhook.read(body, self._our_numbers)
+                updates = webhook.read(body, self._numbers)
                 with self._ledger.writing() as tx:
                     inbox.read_again(tx, delivery_id, updates, self._now(), phone_quiet=self._phone_quiet)
             except Exception:  # the next one must still be reached; this one is still asked for

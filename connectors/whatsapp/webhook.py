@@ -10,9 +10,10 @@ from __future__ import annotations
 import hashlib
 import hmac
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
-from bot.updates import Unsupported, Update
+from bot.updates import Misdirected, Unsupported, Update
 from connectors.whatsapp import loose, notices, reading
 from connectors.whatsapp.reading import Around, Reader, guarded
 
@@ -49,7 +50,19 @@ def answer_challenge(query: dict[str, str], verify_token: str) -> str | None:
     return query.get("hub.challenge")
 
 
-def read(body: bytes, our_numbers: tuple[str, ...]) -> list[Update]:
+@dataclass(frozen=True)
+class Numbers:
+    """The account's numbers, by Meta's ids."""
+
+    ours: tuple[str, ...] = ()  # none: whatever comes is ours
+    others: tuple[str, ...] = ()  # another system answers these
+
+    def are_ours(self, number: str) -> bool:
+        """Say whether what comes for this number is ours to read."""
+        return number != "" and (not self.ours or number in self.ours)
+
+
+def read(body: bytes, numbers: Numbers) -> list[Update]:
     """Return everything a signed body says, in its order; never raises."""
     try:
         parsed = loose.parse(body)
@@ -57,44 +70,46 @@ def read(body: bytes, our_numbers: tuple[str, ...]) -> list[Update]:
         return [Unsupported("unreadable", "not JSON", unreadable=True)]
     if not isinstance(parsed, dict):
         return [Unsupported("unreadable", "not a JSON object", unreadable=True)]
-    found = _folded(_read_all(parsed, our_numbers))
+    found = _folded(_read_all(parsed, numbers))
     return found or [Unsupported("empty", "no entry with a change in it")]
 
 
-def _read_all(parsed: dict[str, Any], our_numbers: tuple[str, ...]) -> Iterator[Update]:
+def _read_all(parsed: dict[str, Any], numbers: Numbers) -> Iterator[Update]:
     for entry in loose.items(parsed.get("entry")):
         if entry is None:
             yield Unsupported("entry", "not an object", unreadable=True)
             continue
         for change in loose.items(entry.get("changes")):
-            yield from _read_change(change or {}, our_numbers)
+            yield from _read_change(change or {}, numbers)
 
 
-def _read_change(change: dict[str, Any], our_numbers: tuple[str, ...]) -> Iterator[Update]:
+def _read_change(change: dict[str, Any], numbers: Numbers) -> Iterator[Update]:
     field, value = loose.line(change.get("field"), 64), change.get("value")
     if not field or not isinstance(value, dict):
         yield Unsupported(field or "change", "without field or value", unreadable=True)
     elif field in TALK:
-        yield from _read_talk(field, value, our_numbers)
+        yield from _read_talk(field, value, numbers)
     else:
         yield guarded(notices.read, value, Around(field))
 
 
-def _read_talk(field: str, value: dict[str, Any], our_numbers: tuple[str, ...]) -> Iterator[Update]:
+def _read_talk(field: str, value: dict[str, Any], numbers: Numbers) -> Iterator[Update]:
     lists = {name: list(loose.items(value.get(name))) for name in LISTS}
     around = reading.around(field, value, many=sum(map(len, lists.values())) - len(lists["errors"]) > 1)
-    is_ours = around.number != "" and (not our_numbers or around.number in our_numbers)
+    is_ours = numbers.are_ours(around.number)
     for name, items in lists.items():
         for item in items:
             read_it = is_ours or name == "errors"  # which may be the account's
-            yield guarded(LISTS[name], item, around) if read_it else _not_ours(name, around.number)
+            yield guarded(LISTS[name], item, around) if read_it else _not_ours(name, around.number, numbers)
     if not any(lists.values()):
         yield Unsupported(field, "nothing in it that we know")
 
 
-def _not_ours(name: str, number: str) -> Update:
+def _not_ours(name: str, number: str, numbers: Numbers) -> Update:
     if not number:
         return Unsupported(name, "it does not say for which of our numbers", unreadable=True)
+    if name == "messages" and number not in numbers.others:
+        return Misdirected(name, number)
     return Unsupported(name, f"for a number that is not ours ({number})")
 
 
@@ -103,10 +118,10 @@ def _folded(updates: Iterable[Update]) -> list[Update]:
     found: list[Update] = []
     left_over, more, unreadable = 0, 0, False
     for update in updates:
-        if isinstance(update, Unsupported):
+        if isinstance(update, (Unsupported, Misdirected)):
             left_over += 1
             if left_over > MOST_LEFT_OVER:
-                more, unreadable = more + 1, unreadable or update.unreadable
+                more, unreadable = more + 1, unreadable or isinstance(update, Misdirected) or update.unreadable
                 continue
         found.append(update)
     return [*found, Unsupported("more", f"and {more} more like these", unreadable=unreadable)] if more else found

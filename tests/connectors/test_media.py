@@ -123,7 +123,7 @@ def sends(stage: Stage, desk: Desk, **asked: Any) -> None:
     wait_for(lambda: len(stage.business.bodies) > before)
     for body in stage.business.bodies[before:]:
         with desk.ledger.writing() as tx:
-            inbox.record(tx, body, webhook.read(body, (NUMBER,)), desk.now())
+            inbox.record(tx, body, webhook.read(body, webhook.Numbers((NUMBER,))), desk.now())
 
 
 def a_file(content: bytes, filename: str, mime_type: str) -> dict[str, str]:

@@ -11,24 +11,25 @@ import sqlalchemy as sa
 from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
 from bot import clock
-from bot.ledger import inbox
+from bot.ledger import alarms, inbox
 from bot.ledger.tables import deliveries, doors, messages, updates
 from bot.ledger.transaction import Ledger
 from bot.vocabulary import UpdateState
 from connectors.whatsapp.recorder import Overloaded, Recorder
+from connectors.whatsapp.webhook import Numbers
 from tests.bench.webhook import a_message, a_status
 from tests.factories import NUMBER
 
 
-def recorder(ledger: Ledger) -> Recorder:
-    return Recorder(ledger, clock.now, (NUMBER,), timedelta(minutes=30))
+def recorder(ledger: Ledger, *ours: str) -> Recorder:
+    return Recorder(ledger, clock.now, Numbers(ours or (NUMBER,)), timedelta(minutes=30))
 
 
-def record(ledger: Ledger, *bodies: bytes) -> list[object]:
+def record(ledger: Ledger, *bodies: bytes, ours: tuple[str, ...] = ()) -> list[object]:
     """Bring them all at once; return what each was told."""
 
     async def bring() -> list[object]:
-        door = recorder(ledger)
+        door = recorder(ledger, *ours)
         return list(await asyncio.gather(*map(door.record, bodies), return_exceptions=True))
 
     return asyncio.run(bring())
@@ -101,6 +102,19 @@ def test_what_failed_is_read_again_once_somebody_asks(ledger: Ledger, monkeypatc
         assert inbox.to_be_read_again(tx) == []
 
 
+def test_who_writes_to_a_number_baton_was_not_told_of_is_not_lost(ledger: Ledger) -> None:
+    assert record(ledger, a_message(1), a_status("wamid.X", "sent"), ours=("another",)) == [None, None]
+    with ledger.writing() as tx:
+        (alarm,) = alarms.raised(tx)
+        assert NUMBER in alarm.words and "WHATSAPP_PHONE_NUMBER_ID" in alarm.words
+        assert inbox.tally(tx).by_state[UpdateState.FAILED] == 1, "the message; nobody waits for the report"
+        assert inbox.ask_to_read_again(tx) == 1
+    asyncio.run(recorder(ledger, "another", NUMBER).read_again())
+    with ledger.reading() as tx:
+        assert inbox.tally(tx).by_state[UpdateState.FAILED] == 0
+        assert inbox.tally(tx).waiting == 1
+
+
 def open_seconds(ledger: Ledger) -> float:
     with ledger.reading() as tx:
         return float(tx.execute(sa.select(doors.c.open_s)).scalar() or 0.0)
@@ -111,7 +125,7 @@ def test_while_deliveries_are_refused_the_door_does_not_count_as_open(
 ) -> None:
     """A message Meta accepted would be sent again, if its report was refused and silence counted."""
     moment = clock.now()
-    door = Recorder(ledger, lambda: moment, (NUMBER,), timedelta(minutes=30))
+    door = Recorder(ledger, lambda: moment, Numbers((NUMBER,)), timedelta(minutes=30))
 
     async def pass_time(*bodies: bytes) -> None:
         nonlocal moment

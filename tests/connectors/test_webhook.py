@@ -9,13 +9,14 @@ from typing import Any
 import pytest
 
 from bot.messages import Answers, Card, Cards, Media, Other, Place, Reaction, Tap, Text
-from bot.updates import ContactRef, Edited, Received, Renumbered, Reported, Unsupported, Warned
+from bot.updates import ContactRef, Edited, Misdirected, Received, Renumbered, Reported, Unsupported, Warned
 from bot.vocabulary import Status
 from connectors.whatsapp import webhook
 
 SECRET = "wa-test-secret"
 SIGNATURE = "4d57187b838990375712e5d0f9975815a99f6406bfd8e60aa8a46204d8d21960"  # of PLAIN
 NUMBER = "100200300"
+OURS = webhook.Numbers((NUMBER,))
 
 # Test vectors of our fact sheet (docs §1.2): Meta escapes every non-ASCII character before signing.
 PLAIN = b'{"object":"whatsapp_business_account","entry":[]}'
@@ -36,7 +37,7 @@ def a_message(kind: str = "text", **content: Any) -> dict[str, Any]:
 
 
 def read_one(message: dict[str, Any], **value: Any) -> Any:
-    (update,) = webhook.read(a_body(messages=[message], **value), (NUMBER,))
+    (update,) = webhook.read(a_body(messages=[message], **value), OURS)
     return update
 
 
@@ -110,26 +111,31 @@ def test_every_entry_change_message_and_status_is_read() -> None:
         }
 
     entries = [{"changes": [change(1), {"field": "something_new", "value": {}}]}, {"changes": [change(2), change(3)]}]
-    updates = webhook.read(json.dumps({"entry": entries}).encode(), (NUMBER,))
+    updates = webhook.read(json.dumps({"entry": entries}).encode(), OURS)
     kinds = [type(update) for update in updates]
     assert (kinds.count(Received), kinds.count(Reported), kinds.count(Unsupported)) == (9, 3, 1)
 
 
 def test_a_malformed_neighbour_costs_nobody_their_message() -> None:
     broken: list[Any] = [{"type": "text"}, {"id": 5}, "text", None, {**a_message(), "id": "w" * 600}]
-    updates = webhook.read(a_body(messages=[*broken, a_message()]), (NUMBER,))
+    updates = webhook.read(a_body(messages=[*broken, a_message()]), OURS)
     assert [update for update in updates if isinstance(update, Received)] == [read_one(a_message())]
     assert sum(isinstance(update, Unsupported) and update.unreadable for update in updates) == len(broken)
 
 
 @pytest.mark.parametrize("body", [b"", b"null", b"[]", b"{", b"\xff\xfe", b'{"entry":{"changes":1}}', b"[" * 100_000])
 def test_garbage_is_said_to_be_garbage(body: bytes) -> None:
-    (update,) = webhook.read(body, (NUMBER,))
+    (update,) = webhook.read(body, OURS)
     assert isinstance(update, Unsupported)
 
 
 def test_a_message_to_a_number_that_is_not_ours_is_not_answered() -> None:
-    (update,) = webhook.read(a_body(messages=[a_message()]), ("another",))
+    (update,) = webhook.read(a_body(messages=[a_message()]), webhook.Numbers(("another",)))
+    assert update == Misdirected("messages", NUMBER)
+
+
+def test_a_message_to_a_number_another_system_answers_is_only_kept() -> None:
+    (update,) = webhook.read(a_body(messages=[a_message()]), webhook.Numbers(("another",), others=(NUMBER,)))
     assert isinstance(update, Unsupported) and not update.unreadable
 
 
@@ -210,7 +216,7 @@ def test_the_name_on_the_card_belongs_to_the_one_it_names() -> None:
 
 def test_a_failed_status_says_why_in_words() -> None:
     status = {"id": "w", "status": "failed", "timestamp": "1795000000", "errors": [{"code": 131047, "title": "x"}]}
-    (update,) = webhook.read(a_body(statuses=[status]), (NUMBER,))
+    (update,) = webhook.read(a_body(statuses=[status]), OURS)
     assert isinstance(update, Reported)
     assert (update.status, "24 hours" in update.error) == (Status.FAILED, True)
 
@@ -218,7 +224,7 @@ def test_a_failed_status_says_why_in_words() -> None:
 def test_nobody_is_taken_for_somebody_else_because_there_is_only_one_card() -> None:
     messages = [{**a_message(), "id": "wamid.1"}, {**a_message(), "id": "wamid.2", "from": "447700900999"}]
     card = {"wa_id": "447700900101", "user_id": "GB.1", "profile": {"name": "Mia"}}
-    mia, stranger = webhook.read(a_body(messages=messages, contacts=[card]), (NUMBER,))
+    mia, stranger = webhook.read(a_body(messages=messages, contacts=[card]), OURS)
     assert isinstance(mia, Received) and isinstance(stranger, Received)
     assert (mia.contact.bsuid, stranger.contact.bsuid, stranger.contact.name) == ("GB.1", None, "")
 
@@ -355,20 +361,20 @@ def test_an_id_nobody_can_have_is_none(bsuid: Any) -> None:
 
 @pytest.mark.parametrize("value", [{"0": a_message()}, "text", 7, [[a_message()]]])
 def test_a_list_that_is_none_is_an_alarm(value: Any) -> None:
-    (update,) = webhook.read(a_body(messages=value), (NUMBER,))
+    (update,) = webhook.read(a_body(messages=value), OURS)
     assert isinstance(update, Unsupported) and update.unreadable
 
 
 def test_every_item_leaves_an_update_whatever_it_is() -> None:
     junk: list[Any] = [None, 1, "x", [], {}, True]
     lists = dict.fromkeys(("messages", "message_echoes", "statuses", "user_preferences", "errors"), junk)
-    assert len(webhook.read(a_body(**lists), (NUMBER,))) == len(lists) * len(junk)
+    assert len(webhook.read(a_body(**lists), OURS)) == len(lists) * len(junk)
 
 
 def test_three_megabytes_of_rubbish_are_not_three_million_rows() -> None:
     entries = json.loads(a_body(messages=[a_message()]))["entry"][0]["changes"]
     body = b'{"entry":[{"changes":[' + b"0," * 100_000 + json.dumps(entries[0]).encode() + b"]}]}"
-    updates = webhook.read(body, (NUMBER,))
+    updates = webhook.read(body, OURS)
     assert len(updates) == 1002
     assert read_one(a_message()) in updates
     assert updates[-1] == Unsupported("more", "and 99000 more like these", unreadable=True)
@@ -376,7 +382,7 @@ def test_three_megabytes_of_rubbish_are_not_three_million_rows() -> None:
 
 def test_a_fault_of_the_account_is_a_warning_and_needs_no_number() -> None:
     for code, kind in ((131031, Warned), (0, Warned), (131016, Unsupported), (True, Unsupported), ("x", Unsupported)):
-        (update,) = webhook.read(a_body(metadata=None, errors=[{"code": code, "title": "t"}]), (NUMBER,))
+        (update,) = webhook.read(a_body(metadata=None, errors=[{"code": code, "title": "t"}]), OURS)
         assert isinstance(update, kind)
 
 
@@ -400,7 +406,7 @@ BESIDE: dict[str, bytes] = {
 def test_a_value_nobody_can_keep_costs_only_itself(what: str) -> None:
     rest = b'{"entry":[{"changes":[{"field":"messages","value":{"metadata":{"phone_number_id":"100200300"},"messages":['
     body = rest + BESIDE[what] + b"," + json.dumps(a_message()).encode() + b"]}}]}]}"
-    bad, good = webhook.read(body, (NUMBER,))
+    bad, good = webhook.read(body, OURS)
     assert isinstance(bad, Unsupported) and bad.unreadable
     assert good == read_one(a_message())
 
@@ -410,7 +416,7 @@ def test_a_list_that_is_named_twice_is_read_twice() -> None:
     value = (
         f'{{"metadata":{{"phone_number_id":"{NUMBER}"}},"messages":[{first}],"messages":[{second}],"messages":null}}'
     )
-    updates = webhook.read(f'{{"entry":[{{"changes":[{{"field":"messages","value":{value}}}]}}]}}'.encode(), (NUMBER,))
+    updates = webhook.read(f'{{"entry":[{{"changes":[{{"field":"messages","value":{value}}}]}}]}}'.encode(), OURS)
     assert [update.wamid for update in updates if isinstance(update, Received)] == ["wamid.1", "wamid.2"]
 
 
@@ -419,5 +425,5 @@ def test_nothing_of_an_ad_or_a_price_is_kept_that_nobody_asked_for() -> None:
     update = read_one({**a_message(), "referral": referral, "context": "none"})
     assert update.origin.referral == {"source_id": "x" * 2000, "source_type": "ad"}
     status = {"id": "w", "status": "sent", "timestamp": 1795000000, "pricing": {"type": "t" * 999, "new": {"a": 1}}}
-    (sent,) = webhook.read(a_body(statuses=[status]), (NUMBER,))
+    (sent,) = webhook.read(a_body(statuses=[status]), OURS)
     assert isinstance(sent, Reported) and sent.pricing == {"type": "t" * 64}

@@ -23,6 +23,7 @@ from connectors.whatsapp import loose, webhook
 from tests.factories import NOW
 
 NUMBER = "100000000000001"
+OURS = webhook.Numbers((NUMBER,))
 BODIES = [json.loads(path.read_text()) for path in sorted((Path(__file__).parents[1] / "fixtures/webhooks").glob("*"))]
 LONGEST = 100_000  # of all an update says; a content has 64 KB, and ids, names and addresses beside it
 SHARES = 4  # so that several workers can have their part of the ten thousand
@@ -135,7 +136,7 @@ def test_ten_thousand_bodies_lose_no_valid_update_and_bring_in_nothing_that_cann
     @given(bodies())
     def check(planted: tuple[bytes, Received, Reported]) -> None:
         body, said, reported = planted
-        updates = webhook.read(body, (NUMBER,))
+        updates = webhook.read(body, OURS)
         assert said in updates
         assert reported in updates
         for update in updates:
@@ -152,7 +153,7 @@ def test_the_ledger_writes_down_whatever_comes_and_loses_no_valid_message(ledger
     def check(planted: tuple[bytes, Received, Reported]) -> None:
         body, said, _ = planted
         with ledger.writing() as tx:
-            inbox.record(tx, body, webhook.read(body, (NUMBER,)), NOW)
+            inbox.record(tx, body, webhook.read(body, OURS), NOW)
         with ledger.writing() as tx:
             mine = tables.messages.c.wamid == said.wamid
             assert tx.execute(sa.select(tables.messages.c.text).where(mine)).scalar() == "hello"

@@ -16,6 +16,7 @@ from bot.updates import (
     Echoed,
     Edited,
     IdentityChanged,
+    Misdirected,
     Origin,
     Preferred,
     Received,
@@ -32,6 +33,7 @@ from connectors.whatsapp.errors import in_words
 
 FOLDER = Path(__file__).parents[1] / "fixtures" / "webhooks"
 NUMBER = "100000000000001"
+OURS = webhook.Numbers((NUMBER,))
 AT = datetime.fromtimestamp(1795000000, tz=timezone.utc)
 A_SECOND_LATER = datetime.fromtimestamp(1795000001, tz=timezone.utc)
 PHONE, BSUID = "447700900101", "GB.81c5Wn3Hq7"
@@ -286,7 +288,7 @@ EXPECTED: dict[str, list[Update]] = {
     "group_left": [Unsupported("group_participants_update", NOT_SERVED)],
     "field_nobody_knows": [Unsupported("hologram_update", "a field we don't know")],
     "another_number": [
-        Unsupported("messages", "for a number that is not ours (999999999999999)"),
+        Misdirected("messages", "999999999999999"),
         Unsupported("statuses", "for a number that is not ours (999999999999999)"),
     ],
     "no_number": [Unsupported("messages", "it does not say for which of our numbers", unreadable=True)],
@@ -309,7 +311,7 @@ EXPECTED: dict[str, list[Update]] = {
 @pytest.mark.parametrize("path", sorted(FOLDER.glob("*.json")), ids=lambda path: path.stem)
 def test_each_of_our_bodies_means_the_right_thing(path: Path) -> None:
     assert path.stem in EXPECTED, f"say what {path.name} means"
-    assert webhook.read(path.read_bytes(), (NUMBER,)) == EXPECTED[path.stem]
+    assert webhook.read(path.read_bytes(), OURS) == EXPECTED[path.stem]
 
 
 def test_every_meaning_has_its_body() -> None:
@@ -317,6 +319,6 @@ def test_every_meaning_has_its_body() -> None:
 
 
 def test_the_price_is_kept_with_the_report() -> None:
-    sent, *_ = webhook.read((FOLDER / "statuses_mixed.json").read_bytes(), (NUMBER,))
+    sent, *_ = webhook.read((FOLDER / "statuses_mixed.json").read_bytes(), OURS)
     assert isinstance(sent, Reported)
     assert sent.pricing == {"billable": True, "pricing_model": "PMP", "type": "regular", "category": "service"}
