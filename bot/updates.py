@@ -123,6 +123,8 @@ class Reported:
     error: str = ""
     code: int = 0  # Meta's, of the error
     pricing: dict[str, Any] | None = field(default=None, compare=False)
+    passes: bool = False  # it failed for a reason that passes by itself
+    stops: bool = False  # it failed for a reason that no message of this number gets past
 
 
 @dataclass(frozen=True)

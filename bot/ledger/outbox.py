@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import Enum
@@ -20,7 +20,7 @@ import sqlalchemy as sa
 from bot import messages as says
 from bot.conversation import may_bot_speak, window_is_open
 from bot.errors import NotAllowed, Overtaken, TooLong, UnknownConversation
-from bot.ledger import changes
+from bot.ledger import alarms, changes
 from bot.ledger.tables import UNSENT, contacts, conversations, deliveries, doors, messages, numbers, reports
 from bot.ledger.transaction import Transaction
 from bot.ledger.upsert import insert_new
@@ -32,15 +32,20 @@ log = logging.getLogger(__name__)
 LEASE = timedelta(seconds=20)  # how long one send may take, time-outs included
 UPLOAD_LEASE = timedelta(seconds=100)  # the same where a file goes first
 LISTENING = timedelta(seconds=30)  # after no answer: how long a status may still tell us that it was accepted
-LISTENING_IN_SILENCE = timedelta(seconds=45)  # longer, while Meta has brought us nothing at all since
+SILENCE = timedelta(seconds=150)  # so much longer, while Meta has brought us nothing that shows that it reaches us
 WEBHOOK = "webhook"  # the door Meta's reports come in by
 DOOR_SEEN_WITHIN = timedelta(seconds=10)
 LISTENED_ENOUGH = timedelta(minutes=5)  # with the door shut all the time: then nobody can know, and a person decides
 GIVEN_UP_AFTER = timedelta(hours=1)  # what got no answer again and again for so long; then a person sees to it
+FAILING_WAIT = timedelta(seconds=30)  # after Meta failed what it had accepted, for a reason that may pass
+TRIES_MAX = 5  # at the least, before it is given up for its age: it may only have waited
+RESOLVED_AT_ONCE = 50  # messages that need no sending, in one transaction: others want to write
 IN_ORDER = timedelta(seconds=5)  # how long the next message waits for the delivery of the last
 PAIR_EVERY = timedelta(seconds=6)  # to one contact: one message in six seconds …
 PAIR_BURST = 40  # … of which so many may be borrowed; Meta says 45, counting what it has not told us of
+PAIR_OWES = PAIR_EVERY * (PAIR_BURST + 1)  # at the most
 NUMBER_BURST = timedelta(seconds=0.5)  # of a number's throughput
+NUMBER_OWES = timedelta(seconds=2)  # at the most, at one message a second
 SHUT = 131047  # Meta's code for a closed window
 DOUBTFUL = "WhatsApp gave no answer, and no report came; it may have arrived. Ask before you send it again."
 CALLBACK = "baton:"  # our message id travels as biz_opaque_callback_data under this prefix
@@ -90,7 +95,8 @@ class Outgoing:
     phone: str | None
     bsuid: str | None
     content: says.Outbound
-    attempts: int
+    attempts: int  # how often it was claimed: no two claims have the same
+    tries: int = 1  # how often it was sent, this time included, and something was wrong with this very message
     reply_to: str | None = None  # the wamid it quotes
     media_id: str = ""  # Meta's, once its file is uploaded
     claimed_at: datetime | None = None
@@ -315,14 +321,20 @@ def _may_go(now: datetime, stopped: Collection[str] = ()) -> Any:
         UNSENT,
         messages.c.status == Status.QUEUED,
         sa.or_(messages.c.not_before.is_(None), messages.c.not_before <= now),
-        sa.or_(conversations.c.awaits_until.is_(None), conversations.c.awaits_until <= now),
+        sa.or_(
+            conversations.c.awaits_until.is_(None),
+            conversations.c.awaits_until <= now,
+            conversations.c.awaits_until > now + IN_ORDER,  # longer than anything waits: the clock was set back
+        ),
     )
     return due & conversations.c.phone_number_id.not_in(sorted(stopped)) if stopped else due
 
 
 def _stopped(tx: Transaction, now: datetime) -> set[str]:
-    """Return which of our numbers may not send now."""
-    return set(tx.execute(sa.select(numbers.c.phone_number_id).where(numbers.c.stopped_until > now)).scalars())
+    """Return which of our numbers may not send now: all that wait for one would hide what another may send."""
+    told = numbers.c.stopped_until > now
+    paced = (numbers.c.paced_until > now + NUMBER_BURST) & (numbers.c.paced_until <= now + NUMBER_OWES)
+    return set(tx.execute(sa.select(numbers.c.phone_number_id).where(told | paced)).scalars())
 
 
 def _all_are(tx: Transaction, stopped: Collection[str]) -> bool:
@@ -371,9 +383,9 @@ def claim_some(
     )
     stopped = _stopped(tx, now)
     claimed: list[Outgoing] = []
-    resolved = True
-    while resolved and len(claimed) < most:  # again, when something was withdrawn: that lets the next one go
-        resolved = False
+    resolved, before = 0, -1
+    while before < resolved < RESOLVED_AT_ONCE and len(claimed) < most:  # what was withdrawn lets the next one go
+        before = resolved
         candidates = tx.execute(
             sa.select(messages.c.id, messages.c.conversation_id, conversations.c.phone_number_id)
             .join(conversations, conversations.c.id == messages.c.conversation_id)
@@ -388,7 +400,7 @@ def claim_some(
                 claimed.append(found)
                 if len(claimed) == most:
                     break
-            resolved = resolved or found is _RESOLVED
+            resolved += found is _RESOLVED
     return claimed
 
 
@@ -448,6 +460,7 @@ def _claim(tx: Transaction, candidate: Any, now: datetime, lease: timedelta, per
         bsuid=contact.bsuid,
         content=content,
         attempts=row.attempts + 1,
+        tries=row.tries + 1,
         reply_to=row.reply_to,
         claimed_at=now,
     )
@@ -490,30 +503,35 @@ def _is_first(tx: Transaction, row: Any) -> bool:
 
 def _awaits(conversation: Any, now: datetime) -> bool:
     """Say whether the last message's delivery is still waited for, for the sake of order."""
-    return conversation.awaits_until is not None and conversation.awaits_until > now
+    return conversation.awaits_until is not None and now < conversation.awaits_until <= now + IN_ORDER
 
 
 # The leaky bucket as one moment: when everything sent so far would be paid off at the pace that is allowed.
 
 
+def _owed(paid_off: datetime | None, most: timedelta, now: datetime) -> datetime:
+    """Return until when what was sent is paid off; more than anybody can owe is from before the clock was set back."""
+    return paid_off if paid_off is not None and now < paid_off <= now + most else now
+
+
 def _contact_pauses(conversation: Any, now: datetime) -> datetime | None:
     """Return when the next message to this contact may go, if they have had too many."""
-    earliest = max(conversation.paced_until or now, now) - PAIR_EVERY * (PAIR_BURST - 1)
+    earliest = _owed(conversation.paced_until, PAIR_OWES, now) - PAIR_EVERY * (PAIR_BURST - 1)
     return earliest if earliest > now else None
 
 
 def _number_pauses(number: Any, now: datetime) -> datetime | None:
     """Return when this number may send again, if it has sent too many."""
-    earliest = (number.paced_until or now) - NUMBER_BURST
+    earliest = _owed(number.paced_until, NUMBER_OWES, now) - NUMBER_BURST
     return earliest if earliest > now else None
 
 
 def _charge(tx: Transaction, conversation: Any, number: Any, now: datetime, per_second: float) -> None:
     """Count one message to this contact and of this number; only once both allow it."""
-    paid_off = max(conversation.paced_until or now, now) + PAIR_EVERY
+    paid_off = _owed(conversation.paced_until, PAIR_OWES, now) + PAIR_EVERY
     theirs = conversations.c.id == conversation.id
     tx.execute(sa.update(conversations).where(theirs).values(paced_until=paid_off))
-    paid_off = max(number.paced_until or now, now) + timedelta(seconds=1 / per_second)
+    paid_off = _owed(number.paced_until, NUMBER_OWES, now) + timedelta(seconds=1 / per_second)
     ours = numbers.c.phone_number_id == number.phone_number_id
     tx.execute(sa.update(numbers).where(ours).values(paced_until=paid_off))
 
@@ -590,7 +608,7 @@ def settle(  # noqa: C901  # one case for each kind
             if row.status is Status.FAILED:
                 _need_no_person(tx, [(row.conversation_id, row.id)])
             if status is Status.SENT and row.type != "reaction":  # of a reaction no delivery is ever reported
-                _await(tx, row, now + IN_ORDER)
+                _await(tx, row.conversation_id, row.id, now + IN_ORDER)
             _apply_early_reports(tx, row.id, outcome.wamid, now)
         case Kind.LATER | Kind.SLOWER:
             if row.type != "template" and not window_is_open(conversation.window_ends, now):
@@ -598,7 +616,9 @@ def settle(  # noqa: C901  # one case for each kind
                 return
             # However often: giving up is for when it could not be sent any more.
             later = now + outcome.wait
-            _move(tx, row, Status.QUEUED, now, not_before=later, error=outcome.words, error_code=outcome.code)
+            tries = row.tries + (outcome.kind is Kind.LATER)
+            why = {"error": outcome.words, "error_code": outcome.code}
+            _move(tx, row, Status.QUEUED, now, not_before=later, tries=tries, **why)
             if outcome.kind is Kind.SLOWER:
                 stop_number(tx, conversation.phone_number_id, later)
         case Kind.UNHEARD:
@@ -606,15 +626,13 @@ def settle(  # noqa: C901  # one case for each kind
             tx.execute(
                 sa.update(messages)
                 .where(messages.c.id == message_id)
-                .values(error=outcome.words[:500], lease_until=now + LISTENING)
+                .values(error=outcome.words[:500], tries=row.tries + 1, lease_until=now + LISTENING)
             )
         case Kind.REFUSED:
             _move(tx, row, Status.FAILED, now, error=outcome.words, error_code=outcome.code)
         case Kind.STOPPED:
-            later = now + outcome.wait
-            attempts = row.attempts - 1  # nothing is wrong with this message
-            _move(tx, row, Status.QUEUED, now, attempts=attempts, error=outcome.words, error_code=outcome.code)
-            stop_number(tx, conversation.phone_number_id, later)
+            _move(tx, row, Status.QUEUED, now, error=outcome.words, error_code=outcome.code)
+            stop_number(tx, conversation.phone_number_id, now + outcome.wait)
 
 
 def expire(tx: Transaction, now: datetime) -> int:
@@ -632,29 +650,36 @@ def expire(tx: Transaction, now: datetime) -> int:
     if not due:
         return 0
     door = tx.execute(sa.select(doors).where(doors.c.name == WEBHOOK)).first()
-    heard_at = tx.execute(sa.select(deliveries.c.received_at).order_by(deliveries.c.id.desc()).limit(1)).scalar()
     expired = 0
     for found in due:
-        verdict = _may_have_been_accepted(found, door, heard_at, now)
+        verdict = _may_have_been_accepted(found, door, _heard(tx, found.lease_until - LEASE, now), now)
         if verdict is None:
             continue
         _, row = _locked_message(tx, found.id, skip_locked=True)
         if row is None or row.status is not Status.SENDING or row.lease_until != found.lease_until:
             continue
         expired += 1
-        if verdict or now - row.at > GIVEN_UP_AFTER:
+        if verdict or (now - row.at > GIVEN_UP_AFTER and row.tries >= TRIES_MAX):
             _move(tx, row, Status.FAILED, now, error=DOUBTFUL if verdict else row.error or "WhatsApp gave no answer")
         else:
             _move(tx, row, Status.QUEUED, now)
     return expired
 
 
-def _may_have_been_accepted(row: Any, door: Any, heard_at: datetime | None, now: datetime) -> bool | None:
+def _heard(tx: Transaction, since: datetime, now: datetime) -> tuple[datetime, datetime] | None:
+    """Return when Meta first brought us anything since then, and when last."""
+    came = (deliveries.c.received_at >= since) & (deliveries.c.received_at <= now)  # later: the clock was set back
+    first = tx.execute(sa.select(sa.func.min(deliveries.c.received_at)).where(came)).scalar()
+    last = tx.execute(sa.select(sa.func.max(deliveries.c.received_at)).where(came)).scalar()
+    return None if first is None or last is None else (first, last)
+
+
+def _may_have_been_accepted(row: Any, door: Any, heard: tuple[datetime, datetime] | None, now: datetime) -> bool | None:
     """Say whether a message nobody answered for may have arrived: False is known, True is unknowable, None not yet.
 
-    Reports come within seconds of a message; so once the door was open for a while, and Meta brought us anything at
-    all, silence means no. What Meta could not bring while it was shut it tries again, each time after a longer pause,
-    but hardly one longer than all the time it failed.
+    Reports come within seconds of a message; so silence means no, once the door was open for a while and Meta has
+    brought us something at the end of it: a line may be cut outside, where the door can't see it. What Meta could not
+    bring meanwhile it tries again, each time after a longer pause, but hardly one longer than all the time it failed.
     """
     if door is None or door.seen_at < now - DOOR_SEEN_WITHIN:  # shut at the moment
         shut_at = row.lease_until if door is None else max(row.lease_until, door.seen_at)
@@ -662,9 +687,15 @@ def _may_have_been_accepted(row: Any, door: Any, heard_at: datetime | None, now:
     sent_at = row.lease_until - LEASE
     listened = timedelta(seconds=max(door.open_s - (row.door_s or 0.0), 0.0))
     shut = min(max(now - sent_at - listened, timedelta(0)), LISTENED_ENOUGH)
-    quiet = heard_at is None or not sent_at <= heard_at <= now  # from the future: the clock was set back since
-    enough = LISTENING + shut + (LISTENING_IN_SILENCE if quiet else timedelta(0))
-    return False if listened > enough else None
+    if listened <= LISTENING + shut:
+        return None
+    if heard is not None:
+        first, last = heard
+        if last - first > LISTENING + max(shut, first - sent_at):
+            return False
+        if now - last < LISTENING:  # they still come; soon it will be known
+            return None
+    return True if listened > LISTENING + shut + SILENCE else None
 
 
 def hear_all(tx: Transaction, reported: list[Reported], now: datetime) -> list[bool]:
@@ -700,8 +731,38 @@ def hear_all(tx: Transaction, reported: list[Reported], now: datetime) -> list[b
         ],
     )
     heard = [(one, rows[found]) for one, found in zip(fresh, message_ids, strict=True) if found is not None]
+    were = {row["id"]: row["status"] for _, row in heard}
     _follow(tx, heard, now)
+    for one, row in heard:
+        if one.status is Status.FAILED and _has_failed(row) and were[row["id"]] is not Status.FAILED:
+            _act_on_failure(tx, one, row, now)
     return news
+
+
+def _act_on_failure(tx: Transaction, report: Reported, row: dict[str, Any], now: datetime) -> None:
+    """Do what Meta's reason asks for, once it fails what it had accepted.
+
+    What passes by itself goes once more, if nothing was said after it: order comes first. What concerns every message
+    of the number stops it for a while, or they would all fail, one after the other.
+    """
+    if report.stops:
+        mine = conversations.c.id == row["conversation_id"]
+        number = tx.execute(sa.select(conversations.c.phone_number_id).where(mine)).scalar_one()
+        stop_number(tx, number, now + FAILING_WAIT)
+        words = (
+            f"WhatsApp accepts our messages and then fails them: {report.error}. What failed is listed at /updates. "
+            f'Once it is mended: python -m handoff alarm clear "failing {number}"'
+        )
+        alarms.raise_alarm(tx, f"failing {number}"[:64], words, now)
+    later = (messages.c.conversation_id == row["conversation_id"]) & (messages.c.id > row["id"])
+    said_since = sa.select(messages.c.id).where(later, messages.c.status.is_not(None)).limit(1)
+    if report.passes and row["again_of"] is None and tx.execute(said_since).first() is None:
+        try:
+            again = send_again(tx, row["id"], now)
+        except (NotAllowed, TooLong):
+            return  # a person has taken over since
+        tx.execute(sa.update(messages).where(messages.c.id == again).values(not_before=now + FAILING_WAIT))
+        _need_no_person(tx, [(row["conversation_id"], row["id"])])
 
 
 def _reported_messages(tx: Transaction, reported: list[Reported]) -> list[int | None]:
@@ -751,14 +812,7 @@ def _follow(tx: Transaction, heard: list[tuple[Any, dict[str, Any]]], now: datet
         elif told is Status.FAILED:
             row |= {"error": (report.error or "WhatsApp could not deliver it")[:500], "error_code": report.code}
         moved[row["id"]] = row
-    if moved:
-        columns = ("status", "wamid", "error", "error_code")
-        values = [{"id_": row["id"], **{f"{name}_": row[name] for name in columns}} for row in moved.values()]
-        tx.execute(MOVE_ON, values)
-        for row in moved.values():
-            if _has_failed(row) and row["author"] is Author.BOT:
-                _leave_to_a_person(tx, row["conversation_id"], row["id"])
-        changes.note_all(tx, [row["conversation_id"] for row in moved.values()], Change.STATUS, now)
+    _keep_moved(tx, list(moved.values()), now)
     places = {row["id"]: (row["conversation_id"], row["id"]) for _, row in heard}
     _need_no_person(tx, [places[row["id"]] for row in moved.values() if row["id"] in failed and not _has_failed(row)])
     # Failed, delivered, read, played: its place in the order is settled.
@@ -766,6 +820,20 @@ def _follow(tx: Transaction, heard: list[tuple[Any, dict[str, Any]]], now: datet
     if settled:
         nothing = {"awaits_id": None, "awaits_until": None}
         tx.execute(sa.update(conversations).where(_where(settled, conversations.c.awaits_id)).values(nothing))
+
+
+def _keep_moved(tx: Transaction, moved: list[dict[str, Any]], now: datetime) -> None:
+    """Write down how far these messages got, and what follows from it."""
+    if not moved:
+        return
+    columns = ("status", "wamid", "error", "error_code")
+    tx.execute(MOVE_ON, [{"id_": row["id"], **{f"{name}_": row[name] for name in columns}} for row in moved])
+    for row in moved:
+        if _has_failed(row) and row["author"] is Author.BOT:
+            _leave_to_a_person(tx, row)
+        if row["status"] is Status.SENT and row["type"] != "reaction":  # the report overtook the answer
+            _await(tx, row["conversation_id"], row["id"], now + IN_ORDER)
+    changes.note_all(tx, [row["conversation_id"] for row in moved], Change.STATUS, now)
 
 
 def _has_failed(row: dict[str, Any]) -> bool:
@@ -798,10 +866,10 @@ def _need_no_person(tx: Transaction, pairs: Collection[tuple[int, int]]) -> None
         tx.execute(sa.update(conversations).where(mine).values(undelivered_id=None))
 
 
-def _await(tx: Transaction, message: Any, until: datetime) -> None:
+def _await(tx: Transaction, conversation_id: int, message_id: int, until: datetime) -> None:
     """Let the next message of the conversation wait for the delivery of this one."""
-    mine = conversations.c.id == message.conversation_id
-    tx.execute(sa.update(conversations).where(mine).values(awaits_id=message.id, awaits_until=until))
+    mine = conversations.c.id == conversation_id
+    tx.execute(sa.update(conversations).where(mine).values(awaits_id=message_id, awaits_until=until))
 
 
 def _apply_early_reports(tx: Transaction, message_id: int, wamid: str, now: datetime) -> None:
@@ -820,11 +888,13 @@ def _move(tx: Transaction, row: Any, status: Status, now: datetime, **columns: A
         columns["error"] = columns["error"][:500]
     tx.execute(sa.update(messages).where(messages.c.id == row.id).values(status=status, lease_until=None, **columns))
     if status is Status.FAILED and row.author is Author.BOT:
-        _leave_to_a_person(tx, row.conversation_id, row.id)
+        _leave_to_a_person(tx, row._mapping)
     changes.note(tx, row.conversation_id, Change.STATUS, now)
 
 
-def _leave_to_a_person(tx: Transaction, conversation_id: int, message_id: int) -> None:
-    """Remember that the bot's words did not arrive; see handoffs.hand_off_undelivered."""
-    mine = conversations.c.id == conversation_id
-    tx.execute(sa.update(conversations).where(mine).values(undelivered_id=message_id))
+def _leave_to_a_person(tx: Transaction, row: Mapping[str, Any]) -> None:
+    """Remember that the bot's words did not arrive, unless a person has seen to them since; see
+    handoffs.hand_off_undelivered.
+    """
+    mine = (conversations.c.id == row["conversation_id"]) & (conversations.c.muted_at <= row["said_under"])
+    tx.execute(sa.update(conversations).where(mine).values(undelivered_id=row["id"]))

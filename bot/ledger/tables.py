@@ -214,7 +214,8 @@ messages = sa.Table(
     sa.Column("agent_id", Id),
     sa.Column("agent_name", sa.String(200), nullable=False, server_default=""),
     sa.Column("client_key", sa.String(80)),
-    sa.Column("attempts", sa.Integer, nullable=False, server_default="0"),
+    sa.Column("attempts", sa.Integer, nullable=False, server_default="0"),  # claims; none has another's number
+    sa.Column("tries", sa.Integer, nullable=False, server_default="0"),  # of them, what this very message failed at
     sa.Column("not_before", Moment),
     sa.Column("lease_until", Moment),
     sa.Column("door_s", sa.Float),  # how long the webhook had been open, all in all, when it was sent

@@ -28,6 +28,7 @@ from connectors.whatsapp.errors import (
     Refused,
     SignedOut,
     TooBig,
+    TooSlow,
     Unreachable,
     error_of,
 )
@@ -151,9 +152,9 @@ class CloudApi:
                 timeout=UPLOAD_TIMEOUT_S, leaves_within_s=UPLOAD_LEAVES_WITHIN_S, within_s=UPLOAD_WITHIN_S,
             )  # fmt: skip
         except Unreachable as problem:  # the message itself has not been sent: the upload may simply be done again
-            raise NotConnected(problem.words) from problem
+            raise TooSlow(problem.words) from problem
         if not isinstance(answer.get("id"), (str, int)):
-            raise NotConnected("HTTP 200 without a media id")
+            raise TooSlow("HTTP 200 without a media id")
         return str(answer["id"])
 
     def templates(self, account_id: str) -> list[says.MessageTemplate]:
@@ -302,7 +303,7 @@ def _translated() -> Iterator[None]:
     try:
         yield
     except _TooLate as problem:
-        raise NotConnected("it could not leave in time") from problem
+        raise TooSlow("it could not leave in time") from problem
     except requests.RequestException as problem:
         if isinstance(problem, requests.ConnectTimeout) or _was_not_connected(problem):
             raise NotConnected(f"can't connect ({type(problem).__name__})") from problem

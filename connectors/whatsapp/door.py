@@ -62,10 +62,15 @@ class Door:
     async def stay_open(self) -> None:
         """Write down that we are open, and read again what somebody asked for, until cancelled."""
         await asyncio.gather(
-            _again_and_again(self._recorder.say_open, SEEN_S, "door_not_seen"),
+            _again_and_again(self._say_open, SEEN_S, "door_not_seen"),
             _again_and_again(self._watch_signatures, SEEN_S, "signatures_not_watched"),
             _again_and_again(self._recorder.read_again, READ_AGAIN_S, "read_again_failed"),
         )
+
+    async def _say_open(self) -> None:
+        """Write down that the door is open; it is not while it refuses whatever comes, reports included."""
+        if self._unsigned < UNSIGNED_IN_A_ROW:
+            await self._recorder.say_open()
 
     async def _watch_signatures(self) -> None:
         """Raise an alarm when nothing that comes bears our signature: Meta drops what we refuse within days."""

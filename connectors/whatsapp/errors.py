@@ -55,6 +55,10 @@ class NotConnected(WhatsAppError):
     """The request never left, or not whole: nothing was sent, so it may be sent again at once."""
 
 
+class TooSlow(NotConnected):
+    """It could not leave in time, though we are connected: it may be too large for this line."""
+
+
 class WindowShut(WhatsAppError):
     """The contact last wrote more than 24 hours ago; only a template may be sent."""
 

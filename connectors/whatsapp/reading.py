@@ -28,7 +28,7 @@ from bot.updates import (
 )
 from bot.vocabulary import Status
 from connectors.whatsapp import contents, loose
-from connectors.whatsapp.errors import KIND_OF, SignedOut, in_words
+from connectors.whatsapp.errors import KIND_OF, SignedOut, Throttled, in_words
 
 NAME_MAX = 200
 ERROR_MAX = 400  # the ledger's column has 500
@@ -215,6 +215,8 @@ def status(item: dict[str, Any], _around: Around) -> Update:
         error=error,
         code=code,
         pricing=loose.scalars(item.get("pricing"), PRICING, 64) or None,
+        passes=code != 0 and KIND_OF.get(code) is Throttled,
+        stops=code != 0 and KIND_OF.get(code) is SignedOut,
     )
 
 

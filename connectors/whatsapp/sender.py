@@ -30,7 +30,7 @@ from connectors.whatsapp.errors import (
     Scope,
     SignedOut,
     Throttled,
-    Unreachable,
+    TooSlow,
     WhatsAppError,
     WindowShut,
 )
@@ -47,7 +47,7 @@ STUCK_AFTER = timedelta(minutes=2)
 SIGNED_OUT_WAIT = timedelta(seconds=30)
 NOT_CONNECTED_WAIT = timedelta(seconds=2)
 LONGEST_WAIT_S = 64.0  # when Meta names none; its own advice is 4^n seconds: 1, 4, 16, 64
-UPLOADS_MAX = 5
+UPLOADS_MAX = 5  # that could not leave in time; without a connection it waits like any other
 BEGINS_WITHIN = outbox.LEASE - timedelta(seconds=CALL_WITHIN_S)  # of its claim; later, the call would outlast the lease
 PRUNE_EVERY_S = 600.0
 PRUNED_AT_ONCE = 500  # rows in one transaction: the limit of inbox.prune and changes.prune
@@ -67,20 +67,20 @@ class Duties:
     keep_deliveries: timedelta = timedelta(days=30)
 
 
-def outcome_of(problem: WhatsAppError, attempts: int) -> Outcome:
+def outcome_of(problem: WhatsAppError, tries: int) -> Outcome:
     """Decide what follows a failed send; a value, carried out by the outbox."""
     words, code = str(problem), problem.code
     match problem:
         case WindowShut() | Refused():
             return Outcome(Kind.REFUSED, words=words, code=code)
         case SignedOut():
-            wait = SIGNED_OUT_WAIT if problem.retry_after_s is None else timedelta(seconds=problem.retry_after_s)
+            wait = max(SIGNED_OUT_WAIT, timedelta(seconds=problem.retry_after_s or 0))
             return Outcome(Kind.STOPPED, words=words, wait=wait, code=code)
         case Throttled():
-            if problem.attempts_max is not None and attempts >= problem.attempts_max:
+            if problem.attempts_max is not None and tries >= problem.attempts_max:
                 return Outcome(Kind.REFUSED, words=words, code=code)
             base = 4 if problem.code == PAIR_LIMIT else 2
-            wait_s = problem.retry_after_s or min(base ** max(attempts - 1, 0), LONGEST_WAIT_S)
+            wait_s = problem.retry_after_s or min(base ** max(tries - 1, 0), LONGEST_WAIT_S)
             slower = problem.scope in {Scope.NUMBER, Scope.ACCOUNT}
             return Outcome(
                 Kind.SLOWER if slower else Kind.LATER, words=words, wait=timedelta(seconds=wait_s), code=code
@@ -142,12 +142,12 @@ def _uploaded(ledger: Ledger, api: CloudApi, outgoing: Outgoing, now: Clock, med
         return Outcome(Kind.REFUSED, words="there is no folder for files here")
     try:
         media_id = api.upload(outgoing.phone_number_id, media / Path(file.file).name, file.mime_type)
-    except (NotConnected, Unreachable) as problem:
-        if outgoing.attempts >= UPLOADS_MAX:
+    except TooSlow as problem:
+        if outgoing.tries >= UPLOADS_MAX:
             return Outcome(Kind.REFUSED, words=f"the file could not be brought to WhatsApp: {problem}")
-        return Outcome(Kind.LATER, words=str(problem), wait=timedelta(seconds=2**outgoing.attempts))
+        return Outcome(Kind.LATER, words=str(problem), wait=timedelta(seconds=2**outgoing.tries))
     except WhatsAppError as problem:
-        return outcome_of(problem, outgoing.attempts)
+        return outcome_of(problem, outgoing.tries)
     claimed_at, claimed_s = now(), time.monotonic()
     with ledger.writing() as tx:
         if not outbox.renew(tx, outgoing.id, claimed_at, attempt=outgoing.attempts):
@@ -168,7 +168,7 @@ def _sent(api: CloudApi, outgoing: Outgoing, now: Clock) -> Outcome:
             type(problem).__name__,
             extra={"action": "send_failed", "message_id": outgoing.id, "code": problem.code},
         )
-        return outcome_of(problem, outgoing.attempts)
+        return outcome_of(problem, outgoing.tries)
 
 
 def run_errand(ledger: Ledger, api: CloudApi, asked: Asked, now: Clock, account_id: str) -> None:

@@ -17,8 +17,10 @@ from bot.ledger.outbox import Outgoing
 from bot.ledger.tables import conversations, messages
 from bot.ledger.transaction import Ledger, Transaction
 from bot.messages import Media, Outbound, Text
+from bot.updates import Unsupported
 from bot.vocabulary import Author, Status
 from connectors.whatsapp.client import CloudApi
+from connectors.whatsapp.errors import NotConnected, SignedOut, TooSlow, WhatsAppError
 from connectors.whatsapp.sender import Sender, send
 from tests.factories import NOW, a_text, heard, later, taken
 
@@ -65,6 +67,7 @@ class Sleeper:
             self.seconds += 2
             with self.ledger.writing(lightly=True) as tx:
                 inbox.keep_door_open(tx, self.now())
+                inbox.record(tx, b"{}", [Unsupported("calls")], self.now())
                 outbox.expire(tx, self.now())
 
     def takes(self) -> None:
@@ -117,6 +120,35 @@ def test_a_sender_that_slept_while_a_person_took_over_says_nothing(meta: Sleeper
     meta.sends(slept)
     assert meta.claimed() is None
     assert meta.sent == [] and meta.status_of(message_id) is Status.WITHDRAWN
+
+
+@pytest.mark.parametrize("refused", [NotConnected("no route"), SignedOut("the token expired", 190)])
+def test_a_file_waits_for_the_line_as_long_as_words_do(meta: Sleeper, tmp_path: Path, refused: WhatsAppError) -> None:
+    def cut() -> None:
+        raise refused
+
+    (tmp_path / PHOTO.file).write_bytes(b"...")
+    message_id = meta.queued(PHOTO)
+    meta.while_it_uploads = cut
+    for _ in range(12):
+        meta.sends(meta.claimed(), tmp_path)
+        meta.passes(60)
+    meta.while_it_uploads = lambda: None
+    meta.sends(meta.claimed(), tmp_path)
+    assert len(meta.sent) == 1 and meta.status_of(message_id) is Status.SENT
+
+
+def test_a_file_too_large_for_the_line_is_given_up(meta: Sleeper, tmp_path: Path) -> None:
+    def crawls() -> None:
+        raise TooSlow("it could not leave in time")
+
+    (tmp_path / PHOTO.file).write_bytes(b"...")
+    message_id = meta.queued(PHOTO)
+    meta.while_it_uploads = crawls
+    while (claimed := meta.claimed()) is not None:
+        meta.sends(claimed, tmp_path)
+        meta.passes(60)
+    assert meta.status_of(message_id) is Status.FAILED
 
 
 def test_what_was_uploaded_while_a_person_took_over_is_not_sent(meta: Sleeper, tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ from sqlalchemy.exc import OperationalError
 
 from bot import clock
 from bot.ledger import alarms, handoffs, inbox, outbox, transcript
-from bot.ledger.tables import deliveries
+from bot.ledger.tables import deliveries, doors
 from bot.ledger.transaction import Ledger
 from bot.ledger.turns import Turn
 from bot.messages import Text
@@ -220,6 +220,30 @@ def test_when_nothing_that_comes_is_signed_somebody_is_told_until_something_is(l
             assert alarms_now() == ["unsigned"]
             await bring("sha256=" + hmac.new(SECRET.encode(), b"{}", hashlib.sha256).hexdigest())
             assert "unsigned" not in alarms_now()
+
+    asyncio.run(story())
+
+
+def test_a_door_that_refuses_whatever_comes_does_not_count_as_open(ledger: Ledger) -> None:
+    """A report is refused like anything else, so silence says nothing."""
+    settings = Settings(whatsapp_app_secrets=(SECRET,), whatsapp_phone_number_ids=(NUMBER,))
+
+    def was_seen() -> bool:
+        with ledger.reading() as tx:
+            return tx.execute(sa.select(doors.c.seen_at)).first() is not None
+
+    async def story() -> None:
+        opened = Door(settings, ledger)
+        async with TestClient(TestServer(opened.app())) as meta:
+            wrong = "sha256=" + "0" * 64
+            for _ in range(door.UNSIGNED_IN_A_ROW):
+                await meta.post(f"{door.PATH}/webhook", data=b"{}", headers={"X-Hub-Signature-256": wrong})
+            await opened._say_open()
+            assert not was_seen()
+            good = "sha256=" + hmac.new(SECRET.encode(), b"{}", hashlib.sha256).hexdigest()
+            await meta.post(f"{door.PATH}/webhook", data=b"{}", headers={"X-Hub-Signature-256": good})
+            await opened._say_open()
+            assert was_seen()
 
     asyncio.run(story())
 

@@ -14,7 +14,7 @@ from bot.ledger.outbox import Kind, Outcome, Outgoing
 from bot.ledger.tables import UNSENT, WAITING, messages
 from bot.ledger.transaction import Ledger
 from bot.messages import Text
-from bot.updates import ContactRef
+from bot.updates import ContactRef, Unsupported
 from bot.vocabulary import Author, Status
 from tests.factories import NOW, SAM, a_report, a_text, heard, later, taken
 
@@ -47,11 +47,13 @@ def status_of(ledger: Ledger, message_id: int) -> Status | None:
     return rows[0].status
 
 
-def open_door(ledger: Ledger, begin: float, end: float) -> None:
-    """Meta's reports could reach us all that time."""
+def open_door(ledger: Ledger, begin: float, end: float, *, cut: bool = False) -> None:
+    """Meta's reports could reach us all that time, and others did; unless the line was cut outside."""
     with ledger.writing() as tx:
         for second in range(int(begin), int(end) + 1, 2):
             inbox.keep_door_open(tx, later(second))
+            if not cut:
+                inbox.record(tx, b"{}", [Unsupported("calls")], later(second))
         inbox.keep_door_open(tx, later(end))
 
 
@@ -174,6 +176,77 @@ def test_a_send_that_nobody_heard_of_is_tried_again_after_its_lease(ledger: Ledg
         assert outbox.expire(tx, later(70)) == 1
     outgoing = claimed(ledger, 71)
     assert outgoing is not None and outgoing.id == message_id
+
+
+def test_while_nothing_shows_that_meta_reaches_us_nothing_is_sent_again(ledger: Ledger, conversation_id: int) -> None:
+    """The line is cut outside, for two minutes: the door itself can't know."""
+    message_id = queued(ledger, conversation_id)
+    open_door(ledger, -60, 0)
+    claimed(ledger)
+    settled(ledger, message_id, Outcome(Kind.UNHEARD, words="no answer"))
+    open_door(ledger, 0, 100, cut=True)
+    with ledger.writing() as tx:
+        assert outbox.expire(tx, later(100)) == 0
+    open_door(ledger, 100, 180)
+    with ledger.writing() as tx:
+        assert outbox.expire(tx, later(180)) == 0, "Meta may take as long again to tell us what it could not"
+    open_door(ledger, 180, 230)
+    with ledger.writing() as tx:
+        assert outbox.expire(tx, later(230)) == 1
+    assert status_of(ledger, message_id) is Status.QUEUED
+
+
+def test_what_only_silence_followed_is_left_to_a_person(ledger: Ledger, conversation_id: int) -> None:
+    message_id = queued(ledger, conversation_id)
+    claimed(ledger)
+    settled(ledger, message_id, Outcome(Kind.UNHEARD, words="no answer"))
+    open_door(ledger, -60, 190, cut=True)
+    with ledger.writing() as tx:
+        assert outbox.expire(tx, later(190)) == 1
+    assert status_of(ledger, message_id) is Status.FAILED
+
+
+def test_a_send_that_was_stopped_leaves_no_claim_that_another_one_could_be_taken_for(
+    ledger: Ledger, conversation_id: int
+) -> None:
+    """The database broke off while it kept the outcome, which is kept again: another sender is at it by then."""
+    queued(ledger, conversation_id)
+    first = claimed(ledger)
+    assert first is not None
+    stopped = Outcome(Kind.STOPPED, words="can't connect")
+    with ledger.writing() as tx:
+        outbox.settle(tx, first.id, stopped, later(0), attempt=first.attempts)
+    second = claimed(ledger, 10)
+    assert second is not None and (second.attempts, second.tries) == (2, 1)
+    with ledger.writing() as tx:
+        outbox.settle(tx, first.id, stopped, later(11), attempt=first.attempts)
+    assert status_of(ledger, first.id) is Status.SENDING
+
+
+def test_what_waited_for_long_is_not_given_up_at_its_first_lost_answer(ledger: Ledger, conversation_id: int) -> None:
+    message_id = queued(ledger, conversation_id)
+    open_door(ledger, 7100, 7200)
+    assert claimed(ledger, 7200) is not None
+    with ledger.writing() as tx:
+        outbox.settle(tx, message_id, Outcome(Kind.UNHEARD, words="no answer"), later(7208))
+    open_door(ledger, 7200, 7300)
+    with ledger.writing() as tx:
+        assert outbox.expire(tx, later(7300)) == 1
+    assert status_of(ledger, message_id) is Status.QUEUED
+
+
+def test_a_report_that_overtakes_the_answer_keeps_the_next_message_waiting_all_the_same(
+    ledger: Ledger, conversation_id: int
+) -> None:
+    queued(ledger, conversation_id, "one")
+    second = queued(ledger, conversation_id, "two")
+    first = claimed(ledger)
+    assert first is not None
+    heard(ledger, a_report("wamid.1", Status.SENT, callback=first.callback))
+    assert claimed(ledger, 1) is None, "the answer is still on its way, and nothing is delivered"
+    heard(ledger, a_report("wamid.1", Status.DELIVERED, callback=first.callback))
+    outgoing = claimed(ledger, 2)
+    assert outgoing is not None and outgoing.id == second
 
 
 def test_the_same_client_key_is_the_same_message(ledger: Ledger, conversation_id: int) -> None:

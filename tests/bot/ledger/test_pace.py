@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import sqlalchemy as sa
 
-from bot.ledger import handoffs, inbox, outbox, transcript
+from bot.ledger import alarms, handoffs, inbox, outbox, transcript
 from bot.ledger.outbox import PAIR_BURST, Kind, Outcome, Outgoing
 from bot.ledger.tables import conversations, messages, numbers
 from bot.ledger.transaction import Ledger
 from bot.messages import Blank, Outbound, Template, Text
-from bot.updates import ContactRef, Received
+from bot.updates import ContactRef, Received, Unsupported
 from bot.vocabulary import Author, Holder, Reason, Status
 from tests.factories import MIA, NOW, NUMBER, SAM, a_report, a_text, a_turn, a_wamid, ended, heard, later
 
@@ -248,7 +250,87 @@ def test_a_clock_that_was_set_back_holds_a_conversation_up_for_a_minute_and_not_
     for seconds in range(0, 110, 2):
         with ledger.writing(lightly=True) as tx:
             inbox.keep_door_open(tx, later(seconds))
+            inbox.record(tx, b"{}", [Unsupported("calls")], later(seconds))
             outbox.expire(tx, later(seconds))
-        if seconds < 60:
+        if seconds < 30:
             assert words_of(ledger, message_id)[0] is Status.SENDING, "a report may still come"
     assert words_of(ledger, message_id)[0] is Status.QUEUED
+
+
+def test_a_clock_that_was_set_back_stops_no_number_and_no_contact(ledger: Ledger) -> None:
+    (mia,) = heard(ledger, a_text(contact=MIA), now=later(3600))
+    for n in range(5):
+        queued(ledger, mia, f"{n}")
+    (outgoing,) = claimed(ledger, 3600, per_second=1)
+    settled(ledger, outgoing.id, Outcome(Kind.ACCEPTED, wamid="wamid.1"), 3600)
+    assert len(claimed(ledger, 0, per_second=1)) == 1, "an hour earlier, by the clock"
+
+
+def test_a_number_with_much_to_say_keeps_no_other_one_waiting(ledger: Ledger) -> None:
+    for n in range(60):
+        (busy,) = heard(ledger, a_text(contact=ContactRef(f"4477009001{n:02d}", None)))
+        queued(ledger, busy)
+    (idle,) = heard(ledger, replace(a_text(contact=MIA), phone_number_id="another"))
+    wanted = queued(ledger, idle)
+    seconds, went = 0.0, []
+    while wanted not in went:
+        went += [outgoing.id for outgoing in claimed(ledger, seconds, per_second=5, most=8)]
+        seconds += 0.1
+    assert seconds < 2, "sixty of the other number's take twelve seconds"
+
+
+def test_many_that_need_no_sending_are_resolved_a_few_at_a_time(ledger: Ledger) -> None:
+    (mia,) = heard(ledger, a_text(contact=MIA))
+    for n in range(outbox.RESOLVED_AT_ONCE + 40):
+        queued(ledger, mia, f"{n}")
+    failed = sa.select(sa.func.count()).where(messages.c.status == Status.FAILED)
+    assert claimed(ledger, 2 * DAY) == []
+    with ledger.reading() as tx:
+        assert tx.execute(failed).scalar_one() <= outbox.RESOLVED_AT_ONCE + 1
+    assert claimed(ledger, 2 * DAY) == []
+    with ledger.reading() as tx:
+        assert tx.execute(failed).scalar_one() == outbox.RESOLVED_AT_ONCE + 40
+
+
+def failed(ledger: Ledger, outgoing: Outgoing, **why: bool) -> None:
+    """Meta accepts it and fails it in the same moment."""
+    wamid = f"wamid.{outgoing.id}"
+    settled(ledger, outgoing.id, Outcome(Kind.ACCEPTED, wamid=wamid))
+    heard(ledger, replace(a_report(wamid, Status.FAILED, error="there is a problem with how we pay"), **why))
+
+
+def test_a_failure_that_concerns_every_message_stops_the_number_and_rings(ledger: Ledger) -> None:
+    (mia,), (sam,) = heard(ledger, a_text(contact=MIA)), heard(ledger, a_text(contact=SAM))
+    queued(ledger, mia)
+    (outgoing,) = claimed(ledger, 0)
+    queued(ledger, sam)
+    failed(ledger, outgoing, stops=True)
+    with ledger.reading() as tx:
+        (alarm,) = alarms.raised(tx)
+    assert "how we pay" in alarm.words and NUMBER in alarm.name
+    assert claimed(ledger, 10) == [], "they would all fail, one after the other"
+    assert len(claimed(ledger, 31)) == 1
+
+
+def test_a_failure_that_passes_goes_once_more_unless_something_was_said_since(ledger: Ledger) -> None:
+    (mia,) = heard(ledger, a_text(contact=MIA))
+    queued(ledger, mia, author=Author.BOT)
+    (first,) = claimed(ledger, 0)
+    failed(ledger, first, passes=True)
+    assert claimed(ledger, 10) == []
+    (second,) = claimed(ledger, 31)
+    assert second.content == first.content
+    failed(ledger, second, passes=True)
+    assert claimed(ledger, 70) == [], "twice is no accident"
+    with ledger.writing() as tx:
+        assert handoffs.hand_off_undelivered(tx, later(70)), "a person sees to it"
+
+
+def test_a_failure_that_passes_does_not_overtake_what_was_said_after_it(ledger: Ledger) -> None:
+    (mia,) = heard(ledger, a_text(contact=MIA))
+    queued(ledger, mia, "one")
+    (first,) = claimed(ledger, 0)
+    queued(ledger, mia, "two")
+    failed(ledger, first, passes=True)
+    assert [outgoing.content for outgoing in claimed(ledger, 40)] == [Text("two")]
+    assert words_of(ledger, first.id)[0] is Status.FAILED
