@@ -32,7 +32,6 @@ log = logging.getLogger(__name__)
 
 NAME_MAX = 200
 USERNAME_MAX = 100
-HUMAN = [Holder.BOT, Holder.QUEUE, Holder.AGENT]  # the further right, the more a person has to do with it
 
 # Made once, since building a statement costs more than running it, and these run for every message.
 MAKE = sa.insert(contacts)
@@ -399,6 +398,13 @@ def _merge(tx: Transaction, one: Any, another: Any, now: datetime) -> Any:
     return _contact(tx, kept.id)
 
 
+def _nearness(row: Any) -> int:
+    """Say how much a person has to do with it. Who waits for one must not be given back to the bot with the phone."""
+    if row.holder is Holder.AGENT:
+        return 1 if holding.is_the_phones(row) else 3
+    return 2 if row.holder is Holder.QUEUE else 0
+
+
 def _newer_number(tx: Transaction, kept: Any, other: Any) -> str | None:
     """Return the number of two that one person is reached by since the later moment; the other one they gave up."""
     known = [(since, one) for one in (other.phone, kept.phone) if (since := _since(tx, one)) is not None]
@@ -416,7 +422,7 @@ def _merge_conversations(tx: Transaction, kept_id: int, other_id: int, now: date
         outbox.lock_conversation(tx, conversation_id)
     kept = tx.execute(sa.select(conversations).where(conversations.c.id == kept_id)).one()
     other = tx.execute(sa.select(conversations).where(conversations.c.id == other_id)).one()
-    nearer = max((kept, other), key=lambda row: HUMAN.index(row.holder))
+    nearer = max((kept, other), key=_nearness)
     # A turn at work there is lost: what it heard waits again, here, unless a person has it.
     running = (turns.c.conversation_id == other_id) & (turns.c.state == TurnState.RUNNING)
     lost = tx.execute(sa.select(turns.c.id).where(running)).scalars().all()
@@ -434,8 +440,14 @@ def _merge_conversations(tx: Transaction, kept_id: int, other_id: int, now: date
             holding.leave_to_the_phone(tx, row, nearer.phone_until)
         elif nearer.holder is Holder.AGENT:
             holding.take_from_the_phone(tx, row.id)
+        elif holding.is_the_phones(row):
+            holding.wait_again(tx, row)  # nobody answers it from the phone any more
     # Keys count within a conversation: two agents, or one, may have used the same one in both.
-    tx.execute(sa.update(messages).where(messages.c.conversation_id == other_id).values(client_key=None))
+    used = sa.select(messages.c.client_key).where(
+        messages.c.conversation_id == kept_id, messages.c.client_key.is_not(None)
+    )
+    twice = (messages.c.conversation_id == other_id) & messages.c.client_key.in_(used.scalar_subquery())
+    tx.execute(sa.update(messages).where(twice).values(client_key=None))
     for table in (messages, turns, handoffs):
         tx.execute(sa.update(table).where(table.c.conversation_id == other_id).values(conversation_id=kept_id))
     if nearer.holder is Holder.AGENT:

@@ -25,7 +25,7 @@ META_TELLS_WITHIN = timedelta(seconds=8)  # an honest Meta, while the door is op
 META_PAUSES_AT_MOST = timedelta(minutes=5)  # after it was shut, before it tries again
 NOBODY_INVITED = {Reason.FLOOD, Reason.MACHINE}
 UNSENT = {Status.QUEUED, Status.SENDING}
-NEARER_TO_A_PERSON = [Holder.BOT, Holder.QUEUE, Holder.AGENT]
+NEARER_TO_A_PERSON = ["bot", "phone", "queue", "agent"]
 
 
 class Fate(Enum):
@@ -383,7 +383,11 @@ class Model:
             for letter in lost.letters:
                 letter.thought = None
                 letter.fate = Fate.TAKEN_BACK if letter.taken_back else Fate.WAITING
-        if NEARER_TO_A_PERSON.index(other.holder) > NEARER_TO_A_PERSON.index(kept.holder):
+        theirs, ours = (NEARER_TO_A_PERSON.index("phone" if c.is_the_phones else c.holder.value) for c in (other, kept))
+        for chat, by in ((kept, theirs), (other, ours)):
+            if chat.is_the_phones and by == NEARER_TO_A_PERSON.index("queue"):
+                chat.rests()
+        if theirs > ours:
             kept.holder, kept.agent, kept.reason = other.holder, other.agent, other.reason
             kept.phone_until, kept.asked_at = other.phone_until, other.asked_at
         for chat in (kept, other):
