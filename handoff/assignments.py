@@ -135,13 +135,12 @@ def _say(
     """Queue what the agent who holds the conversation says. The same client key again only answers the same."""
     account.require(Deed.SPEAK)
     conversation = transcript.conversation(tx, key)
-    conversation_id, text = conversation.id, content.text
-    own_key = _own(client_key, account)
-    known = _replied(tx, conversation_id, own_key, text)
+    text, own_key = content.text, _own(client_key, account)
+    known = _replied(tx, conversation.id, own_key, text)
     if known is not None:
         return known
     row = handoffs.require_held_by(tx, conversation.key, account.id)
-    known = _replied(tx, conversation_id, own_key, text)  # again, now that nobody else can be writing it
+    known = _replied(tx, row.id, own_key, text)  # again, now that nobody else can be writing it
     if known is not None:
         return known
     if conversation.contact.blocked:
@@ -156,7 +155,7 @@ def _say(
         agent_id=account.id,
         agent_name=account.name,
         client_key=own_key,
-        reply_to=None if to is None else _wamid_of(tx, conversation_id, to),
+        reply_to=None if to is None else _wamid_of(tx, row.id, to),
         now=now,
     )
     return Written(cast("int", message_id), text, now)  # words bound to no epoch are never refused

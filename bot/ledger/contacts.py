@@ -3,6 +3,10 @@
 Since 2026 a contact may come without a phone number (then there is a BSUID, an id that is theirs with our business),
 with both, and may change either. One person stays one contact; a number that went to somebody else does not take the
 old owner's conversation along. Callers hold the recording lock (see inbox.record), so no two of them cross.
+
+What we hear counts as of when it was said, by Meta's clock, however late it comes. `identities.since` is since when a
+number is as it is: theirs, if the contact is reached by it, and given up otherwise. Who had it before its owner of
+today is kept beside it (see _before).
 """
 
 from __future__ import annotations
@@ -28,13 +32,12 @@ log = logging.getLogger(__name__)
 
 NAME_MAX = 200
 USERNAME_MAX = 100
-HUMAN = [Holder.BOT, Holder.QUEUE, Holder.AGENT]  # the further right, the more a person has to do with it
 
 # Made once, since building a statement costs more than running it, and these run for every message.
 MAKE = sa.insert(contacts)
 IDENTIFY = sa.insert(identities)
 KNOWN_AS = (
-    sa.select(contacts, identities.c.value)
+    sa.select(contacts, identities.c.value, identities.c.since)
     .join(identities, identities.c.contact_id == contacts.c.id)
     .where(identities.c.value.in_(sa.bindparam("values", expanding=True)))
 )
@@ -53,19 +56,9 @@ def find_or_make(tx: Transaction, ref: ContactRef, now: datetime, since: datetim
     `since` is the moment for which it tells it; Meta may bring it later.
     """
     since = since or now
-    by_bsuid, by_phone = _known(tx, ref.bsuid, ref.phone)
-    row = by_bsuid or by_phone
+    row = _one_person(tx, ref, since, now)
     if row is None:
-        return _make_all(tx, [ref], [since], now)[0]
-    if by_bsuid is not None and by_phone is not None and by_bsuid.id != by_phone.id and by_phone.bsuid is None:
-        # We knew them once by their number and once by their id; only now both came together.
-        row = _merge(tx, by_bsuid, by_phone, now)
-    elif by_bsuid is None and by_phone is not None and ref.bsuid and by_phone.bsuid:
-        # Another person's id with a number we know: the number has a new owner.
-        mine = contacts.c.id == by_phone.id
-        tx.execute(sa.update(contacts).where(mine, contacts.c.phone == ref.phone).values(phone=None))
-        tx.execute(sa.delete(identities).where(identities.c.value == ref.phone))
-        return _make_all(tx, [ref], [since], now)[0]
+        return _make_all(tx, [_what_is_theirs(tx, ref, since)], [since], now)[0]
     _learn(tx, row, ref, since)
     return int(row.id)
 
@@ -86,6 +79,8 @@ def find_or_make_all(
         found = {rows[one].id: rows[one] for one in mine if one in rows}
         if len(found) > 1 or (found and _news(next(iter(found.values())), ref)):
             return None
+        if ref.bsuid not in rows and ref.phone in rows and rows[ref.phone].since > moment:
+            return None  # the number may have been somebody else's then
         if not found:
             claimed = [claims[one] for one in mine if one in claims]
             if any(one != ref for one in claimed):
@@ -128,8 +123,8 @@ def _make_all(tx: Transaction, refs: Sequence[ContactRef], since: Sequence[datet
 
 def find(tx: Transaction, ref: ContactRef) -> int | None:
     """Return the contact's id if we know them."""
-    by_bsuid, by_phone = _known(tx, ref.bsuid, ref.phone)
-    row = by_bsuid or by_phone
+    rows = _rows(tx, ref.bsuid, ref.phone)
+    row = rows.get(ref.bsuid) or rows.get(ref.phone)
     return None if row is None else int(row.id)
 
 
@@ -140,11 +135,13 @@ def renumber(tx: Transaction, update: Renumbered, now: datetime) -> int | None:
     a number that has had a new owner since names that owner and not the one who changed it.
     """
     at = update.at or now
-    was = replace(update.old, phone=None) if _known_later(tx, update.old.phone, at) else update.old
-    new = _one_person(tx, update.new, now)
-    old = _one_person(tx, was, now)
+    _, owner = _known(tx, replace(update.old, bsuid=None), at)
+    has_an_heir = owner is not None and owner.phone == update.old.phone and owner.since > at
+    was = replace(update.old, phone=None) if has_an_heir else update.old
+    new = _one_person(tx, update.new, at, now)
+    old = _one_person(tx, was, at, now)
     if new is not None:
-        new = _one_person(tx, update.new, now)  # as it is now: making one person of two may have moved it
+        new = _one_person(tx, update.new, at, now)  # as it is now: making one person of two may have moved it
     row = old if old is not None else new
     if row is None:
         return None
@@ -156,17 +153,27 @@ def renumber(tx: Transaction, update: Renumbered, now: datetime) -> int | None:
         bsuid=None if _known_later(tx, row.bsuid, at) else update.new.bsuid,
     )
     _learn(tx, row, told, at)
-    if update.new.phone is None and update.old.phone is not None and told.bsuid:
-        # Their number is hidden now, and the one we had is no longer theirs.
-        tx.execute(sa.update(contacts).where(contacts.c.id == row.id).values(phone=None))
+    hides = update.new.phone is None and update.old.phone is not None and told.bsuid
+    if hides and row.phone is not None and not _known_later(tx, row.phone, at):
+        _give_up(tx, row, at)  # the number we had is no longer theirs
+    if update.new.phone != update.old.phone and update.old.phone is not None:
+        insert_new(tx, identities, value=update.old.phone, contact_id=row.id, since=at)  # they had it until then
     start_clean(tx, row.id, now)
     return int(row.id)
 
 
 def _known_later(tx: Transaction, value: str | None, at: datetime) -> bool:
     """Say whether we know of whose this id is by something said later than that."""
-    since = tx.execute(sa.select(identities.c.since).where(identities.c.value == value)).scalar() if value else None
+    since = _since(tx, value)
     return since is not None and since > at
+
+
+def _since(tx: Transaction, value: str | None) -> datetime | None:
+    """Return since when an id is as we know it."""
+    if value is None:
+        return None
+    found: datetime | None = tx.execute(sa.select(identities.c.since).where(identities.c.value == value)).scalar()
+    return found
 
 
 def _may_be_one(tx: Transaction, old: Any, new: Any, update: Renumbered) -> bool:
@@ -177,14 +184,55 @@ def _may_be_one(tx: Transaction, old: Any, new: Any, update: Renumbered) -> bool
     return {old.id, new.id} <= {row.id for row in named}
 
 
-def _one_person(tx: Transaction, ref: ContactRef, now: datetime) -> Any:
-    """Return whom these ids name; if we knew them once by their number and once by their id, made one."""
-    by_bsuid, by_phone = _known(tx, ref.bsuid, ref.phone)
-    if by_bsuid is not None and by_phone is not None and by_bsuid.id != by_phone.id and by_phone.bsuid is None:
-        return _merge(tx, by_bsuid, by_phone, now)
-    if by_bsuid is None and ref.bsuid and by_phone is not None and by_phone.bsuid:
+def _one_person(tx: Transaction, ref: ContactRef, at: datetime, now: datetime) -> Any:
+    """Return whom these ids named then; if we knew them once by their number and once by their id, made one."""
+    by_bsuid, by_phone = _known(tx, ref, at)
+    if by_bsuid is None and by_phone is not None and ref.bsuid and by_phone.bsuid:
         return None  # another one had that number
-    return by_bsuid or by_phone
+    if by_bsuid is None or by_phone is None or by_bsuid.id == by_phone.id or by_phone.bsuid is not None:
+        return by_bsuid or by_phone
+    if at < by_phone.since and _had_another_number(tx, by_bsuid, at, by_phone.since):
+        return by_bsuid  # they had given it up before the one we know by it came
+    return _merge(tx, by_bsuid, by_phone, now)
+
+
+def _had_another_number(tx: Transaction, row: Any, after: datetime, until: datetime) -> bool:
+    """Say whether we know that a contact changed their number between these moments."""
+    since = _since(tx, row.phone)
+    return since is not None and after < since <= until
+
+
+def _what_is_theirs(tx: Transaction, ref: ContactRef, at: datetime) -> ContactRef:
+    """Return the ids a new contact is reached by: a number that is somebody else's since then is not theirs."""
+    if ref.phone is None or ref.phone not in (rows := _rows(tx, ref.phone)):
+        return ref
+    row = rows[ref.phone]
+    if row.since > at:
+        return replace(ref, phone=None)
+    _hand_on(tx, row, at)
+    return ref
+
+
+def _hand_on(tx: Transaction, row: Any, at: datetime) -> None:
+    """Let a number go to a new owner; `row` is the old one, with it, who is kept as who had it before."""
+    _lock_conversations(tx, row.id)
+    tx.execute(sa.update(contacts).where(contacts.c.id == row.id, contacts.c.phone == row.value).values(phone=None))
+    tx.execute(sa.delete(identities).where(identities.c.value == _before(row.value)))
+    until = at if row.phone == row.value else row.since
+    mine = identities.c.value == row.value
+    tx.execute(sa.update(identities).where(mine).values(value=_before(row.value), since=until))
+
+
+def _before(phone: str) -> str:
+    """Return under what we keep who had a number before its owner of today, and until when; nobody is named so."""
+    return f"before {phone}"
+
+
+def _give_up(tx: Transaction, row: Any, at: datetime) -> None:
+    """Keep that a contact is no longer reached by their number."""
+    _lock_conversations(tx, row.id)
+    tx.execute(sa.update(contacts).where(contacts.c.id == row.id).values(phone=None))
+    tx.execute(sa.update(identities).where(identities.c.value == row.phone).values(since=at))
 
 
 def start_clean(tx: Transaction, contact_id: int, now: datetime) -> None:
@@ -247,10 +295,22 @@ def _conversations_of(tx: Transaction, pairs: Collection[tuple[str, int]]) -> di
     return {(row.phone_number_id, row.contact_id): row for row in rows}
 
 
-def _known(tx: Transaction, bsuid: str | None, phone: str | None) -> tuple[Any, Any]:
-    """Return the contacts known by this id and by this number; mostly one and the same."""
-    rows = {row.value: row for row in tx.execute(KNOWN_AS, {"values": [one for one in (bsuid, phone) if one]})}
-    return rows.get(bsuid), rows.get(phone)
+def _known(tx: Transaction, ref: ContactRef, at: datetime) -> tuple[Any, Any]:
+    """Return whom this id and this number named then; mostly one and the same."""
+    rows = _rows(tx, ref.bsuid, ref.phone)
+    by_phone = rows.get(ref.phone)
+    if by_phone is not None and by_phone.phone != ref.phone and by_phone.since < at:
+        by_phone = None  # they had given it up
+    elif by_phone is not None and by_phone.since > at and ref.phone is not None:
+        before = _rows(tx, _before(ref.phone)).get(_before(ref.phone))
+        if before is not None and before.since >= at:
+            by_phone = before
+    return rows.get(ref.bsuid), by_phone
+
+
+def _rows(tx: Transaction, *ids: str | None) -> dict[str | None, Any]:
+    """Return the contacts known by these, with since when."""
+    return {row.value: row for row in tx.execute(KNOWN_AS, {"values": [one for one in ids if one]})}
 
 
 def _contact(tx: Transaction, contact_id: int) -> Any:
@@ -258,18 +318,47 @@ def _contact(tx: Transaction, contact_id: int) -> Any:
 
 
 def _learn(tx: Transaction, row: Any, ref: ContactRef, since: datetime) -> None:
-    """Keep today's name and ids; an id that was another contact's is theirs no longer."""
+    """Keep today's name and ids; an id that was another contact's is theirs no longer. What is older than what we
+    know changes nobody's ids: it only tells that they had this one, too.
+    """
     news = _news(row, ref)
     for column in ("phone", "bsuid"):
-        known_as = news.get(column)
-        if known_as is not None:
-            theirs = (contacts.c[column] == known_as) & (contacts.c.id != row.id)
-            tx.execute(sa.update(contacts).where(theirs).values({column: None}))
-            if insert_new(tx, identities, value=known_as, contact_id=row.id, since=since) is None:
-                mine = identities.c.value == known_as
-                tx.execute(sa.update(identities).where(mine).values(contact_id=row.id, since=since))
+        value = news.get(column)
+        if value is None:
+            continue
+        is_theirs_since = _since(tx, getattr(row, column))
+        owner = _rows(tx, value).get(value)
+        if is_theirs_since is not None and is_theirs_since > since:
+            insert_new(tx, identities, value=value, contact_id=row.id, since=is_theirs_since)
+            del news[column]
+        elif owner is not None and owner.since > since:
+            del news[column]
+        else:
+            _reach_by(tx, row, {column: value}, owner, since)
     if news:
         tx.execute(sa.update(contacts).where(contacts.c.id == row.id).values(news))
+
+
+def _reach_by(tx: Transaction, row: Any, told: dict[str, str], owner: Any, since: datetime) -> None:
+    """Make an id a contact's: it is no longer `owner`'s, and the one they had before no longer theirs."""
+    ((column, value),) = told.items()
+    _lock_conversations(tx, row.id, *([] if owner is None else [owner.id]))
+    if owner is not None and owner.id != row.id:
+        if column == "phone":
+            _hand_on(tx, owner, since)
+        else:
+            theirs = (contacts.c.id == owner.id) & (contacts.c.bsuid == value)
+            tx.execute(sa.update(contacts).where(theirs).values(bsuid=None))
+    if insert_new(tx, identities, value=value, contact_id=row.id, since=since) is None:
+        tx.execute(sa.update(identities).where(identities.c.value == value).values(contact_id=row.id, since=since))
+    tx.execute(sa.update(identities).where(identities.c.value == getattr(row, column)).values(since=since))
+
+
+def _lock_conversations(tx: Transaction, *contact_ids: int) -> None:
+    """Lock what these contacts say before their own rows: an agent who blocks one holds the conversation, and then
+    waits for the contact it names.
+    """
+    tx.execute(CONVERSATIONS, {"contact_ids": sorted(set(contact_ids))}).all()
 
 
 def _news(row: Any, ref: ContactRef) -> dict[str, str]:
@@ -286,6 +375,8 @@ def _news(row: Any, ref: ContactRef) -> dict[str, str]:
 def _merge(tx: Transaction, one: Any, another: Any, now: datetime) -> Any:
     """Make one contact of two that turned out to be one person; return the one that stays, the older."""
     kept, other = sorted((one, another), key=lambda found: int(found.id))
+    _lock_conversations(tx, kept.id, other.id)
+    phone = _newer_number(tx, kept, other)
     found = sa.select(conversations.c.id, conversations.c.phone_number_id)
     theirs = {row.phone_number_id: row.id for row in tx.execute(found.where(conversations.c.contact_id == kept.id))}
     for row in tx.execute(found.where(conversations.c.contact_id == other.id)).all():
@@ -297,7 +388,7 @@ def _merge(tx: Transaction, one: Any, another: Any, now: datetime) -> Any:
         tx.execute(sa.update(table).where(table.c.contact_id == other.id).values(contact_id=kept.id))
     tx.execute(sa.update(contacts).where(contacts.c.id == other.id).values(phone=None, bsuid=None))
     stays = {
-        "phone": other.phone or kept.phone,
+        "phone": phone,
         "bsuid": other.bsuid or kept.bsuid,
         "marketing_stopped_at": kept.marketing_stopped_at or other.marketing_stopped_at,
         "blocked_at": kept.blocked_at or other.blocked_at,
@@ -307,13 +398,31 @@ def _merge(tx: Transaction, one: Any, another: Any, now: datetime) -> Any:
     return _contact(tx, kept.id)
 
 
+def _nearness(row: Any) -> int:
+    """Say how much a person has to do with it. Who waits for one must not be given back to the bot with the phone."""
+    if row.holder is Holder.AGENT:
+        return 1 if holding.is_the_phones(row) else 3
+    return 2 if row.holder is Holder.QUEUE else 0
+
+
+def _newer_number(tx: Transaction, kept: Any, other: Any) -> str | None:
+    """Return the number of two that one person is reached by since the later moment; the other one they gave up."""
+    known = [(since, one) for one in (other.phone, kept.phone) if (since := _since(tx, one)) is not None]
+    if not known:
+        return None
+    since, phone = max(known, key=lambda found: found[0])
+    older = {one for _, one in known} - {phone}
+    tx.execute(sa.update(identities).where(identities.c.value.in_(older)).values(since=since))
+    return str(phone)
+
+
 def _merge_conversations(tx: Transaction, kept_id: int, other_id: int, now: datetime) -> None:
     """Move everything said in one conversation into the other; whoever is nearer to a person keeps holding it."""
     for conversation_id in sorted((kept_id, other_id)):
         outbox.lock_conversation(tx, conversation_id)
     kept = tx.execute(sa.select(conversations).where(conversations.c.id == kept_id)).one()
     other = tx.execute(sa.select(conversations).where(conversations.c.id == other_id)).one()
-    nearer = max((kept, other), key=lambda row: HUMAN.index(row.holder))
+    nearer = max((kept, other), key=_nearness)
     # A turn at work there is lost: what it heard waits again, here, unless a person has it.
     running = (turns.c.conversation_id == other_id) & (turns.c.state == TurnState.RUNNING)
     lost = tx.execute(sa.select(turns.c.id).where(running)).scalars().all()
@@ -331,8 +440,14 @@ def _merge_conversations(tx: Transaction, kept_id: int, other_id: int, now: date
             holding.leave_to_the_phone(tx, row, nearer.phone_until)
         elif nearer.holder is Holder.AGENT:
             holding.take_from_the_phone(tx, row.id)
+        elif holding.is_the_phones(row):
+            holding.wait_again(tx, row)  # nobody answers it from the phone any more
     # Keys count within a conversation: two agents, or one, may have used the same one in both.
-    tx.execute(sa.update(messages).where(messages.c.conversation_id == other_id).values(client_key=None))
+    used = sa.select(messages.c.client_key).where(
+        messages.c.conversation_id == kept_id, messages.c.client_key.is_not(None)
+    )
+    twice = (messages.c.conversation_id == other_id) & messages.c.client_key.in_(used.scalar_subquery())
+    tx.execute(sa.update(messages).where(twice).values(client_key=None))
     for table in (messages, turns, handoffs):
         tx.execute(sa.update(table).where(table.c.conversation_id == other_id).values(conversation_id=kept_id))
     if nearer.holder is Holder.AGENT:

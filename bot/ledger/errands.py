@@ -11,7 +11,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from bot.ledger import changes, contacts
+from bot.ledger import changes, contacts, handoffs
 from bot.ledger.tables import contacts as contacts_table
 from bot.ledger.tables import conversations, errands, templates
 from bot.ledger.transaction import Transaction
@@ -79,7 +79,7 @@ def show_seen(
 
 def ask_to_block(tx: Transaction, key: str, *, block: bool, now: datetime) -> None:
     """Have Meta block or unblock a contact for the number this conversation is with. The later request wins."""
-    row = tx.execute(sa.select(conversations).where(conversations.c.key == key)).one()
+    row = handoffs.locked(tx, key)
     kind, other = (Errand.BLOCK, Errand.UNBLOCK) if block else (Errand.UNBLOCK, Errand.BLOCK)
     subject = str(row.id)
     tx.execute(sa.delete(errands).where(errands.c.kind == other, errands.c.subject == subject))

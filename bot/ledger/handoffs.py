@@ -47,7 +47,7 @@ def hand_off(
     `words` are queued here and bound to no epoch, so that they arrive even when an agent takes within the same
     second. The same turn asking twice is one request; a contact who waits already keeps their place.
     """
-    row = _locked(tx, key)
+    row = locked(tx, key)
     if turn_id is not None:
         done = tx.execute(sa.select(handoffs.c.id).where(handoffs.c.turn_id == turn_id)).scalar()
         if done is not None:
@@ -75,7 +75,7 @@ def hand_off(
 
 def take(tx: Transaction, key: str, *, agent_id: int, agent_name: str, now: datetime) -> bool:
     """Give the conversation to this agent; say whether that changed anything. A lost race is AlreadyTaken."""
-    row = _locked(tx, key)
+    row = locked(tx, key)
     if row.holder is Holder.AGENT and row.agent_id is not None:
         if row.agent_id == agent_id:
             return False
@@ -155,12 +155,12 @@ def give_back_from_phone(tx: Transaction, now: datetime) -> int:
             continue
         _move(tx, row, Move.GIVE_BACK, now, agent_name="", phone_until=None)
         tx.execute(sa.update(handoffs).where(_open(row.id)).values(closed_at=now))
-        _wait_again(tx, row)
+        wait_again(tx, row)
         count += 1
     return count
 
 
-def _wait_again(tx: Transaction, row: Any) -> None:
+def wait_again(tx: Transaction, row: Any) -> None:
     """Let the bot answer what was written after the phone's last word, unless its own answer had gone out."""
     typed = (messages.c.conversation_id == row.id) & (messages.c.agent_name == THE_PHONE)
     last = tx.execute(sa.select(sa.func.max(messages.c.at)).where(typed, messages.c.type != "reaction")).scalar()
@@ -244,7 +244,7 @@ def give_back(tx: Transaction, key: str, *, agent_id: int, words: Outbound | Non
 
 def require_held_by(tx: Transaction, key: str, agent_id: int) -> Any:
     """Return the conversation's locked row; refuse anybody but the agent who holds it."""
-    row = _locked(tx, key)
+    row = locked(tx, key)
     if row.holder is not Holder.AGENT or row.agent_id != agent_id:
         who = row.agent_name if row.holder is Holder.AGENT else f"the {row.holder.value}"
         raise NotYours(f"({who} holds it now; press Take first)")
@@ -257,14 +257,18 @@ def is_waiting(tx: Transaction, key: str) -> bool:
     return holder is Holder.QUEUE
 
 
-def _locked(tx: Transaction, key: str) -> Any:
-    # Where two contacts turned out to be one person, everything said to the one is said to the other.
-    where = sa.func.coalesce(conversations.c.merged_into, conversations.c.id)
-    find = sa.select(where).where(conversations.c.key == key)
+def locked(tx: Transaction, key: str) -> Any:
+    """Return the row of the conversation this one is now, locked."""
+    find = sa.select(conversations.c.id).where(conversations.c.key == key)
     conversation_id = tx.execute(find).scalar() if can_be_kept(key) else None
     if conversation_id is None:
         raise UnknownConversation(f"(key {key})")
-    return outbox.lock_conversation(tx, conversation_id)
+    row = outbox.lock_conversation(tx, conversation_id)
+    # Where two contacts turned out to be one person, everything said to the one is said to the other. Looked at under
+    # the lock, for that may have happened while we waited for it.
+    while row.merged_into is not None:
+        row = outbox.lock_conversation(tx, row.merged_into)
+    return row
 
 
 def _is_overtaken(tx: Transaction, turn_id: int | None, muted_at: int) -> bool:

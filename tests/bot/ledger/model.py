@@ -25,7 +25,7 @@ META_TELLS_WITHIN = timedelta(seconds=8)  # an honest Meta, while the door is op
 META_PAUSES_AT_MOST = timedelta(minutes=5)  # after it was shut, before it tries again
 NOBODY_INVITED = {Reason.FLOOD, Reason.MACHINE}
 UNSENT = {Status.QUEUED, Status.SENDING}
-NEARER_TO_A_PERSON = [Holder.BOT, Holder.QUEUE, Holder.AGENT]
+NEARER_TO_A_PERSON = ["bot", "phone", "queue", "agent"]
 
 
 class Fate(Enum):
@@ -247,6 +247,7 @@ class Model:
         self.contacts: list[Contact] = []
         self.letters: dict[str, Letter] = {}  # by wamid
         self.echoes: set[str] = set()
+        self.before: dict[str, tuple[Contact, datetime]] = {}  # who had a number before its owner, and until when
         self.carried_out: set[str] = set()  # news of changed numbers
         self.gone_before: set[str] = set()  # taken back before they came
         self.dead: set[int] = set()  # conversations that went into others
@@ -269,10 +270,36 @@ class Model:
     def _knows(self, value: str | None) -> Contact | None:
         return next((one for one in self.contacts if value and value in one.ids), None)
 
+    def _had(self, phone: str | None, at: datetime) -> Contact | None:
+        """Return whose number it was then, as far as we know."""
+        owner = self._knows(phone)
+        if owner is None or phone is None:
+            return None
+        if owner.phone != phone and owner.ids[phone] < at:
+            return None  # given up
+        if owner.ids[phone] > at and phone in self.before:
+            before, until = self.before[phone]
+            return before if until >= at else owner
+        return owner
+
+    def _hands_on(self, which: str, value: str, at: datetime) -> None:
+        """Let an id go to somebody else; who had a number is remembered."""
+        owner = self._knows(value)
+        if owner is None:
+            return
+        since, had_it = owner.ids.pop(value), getattr(owner, which) == value
+        if had_it:
+            setattr(owner, which, None)
+        if which == "phone":
+            self.before[value] = (owner, at if had_it else since)
+
     def seen(self, ref: ContactRef, at: datetime) -> Contact:
         """Somebody is named; who is it?"""
-        found = self._who_is(ref)
+        found = self._who_is(ref, at)
         if found is None:
+            owner = self._knows(ref.phone)
+            if owner is not None and ref.phone is not None and owner.ids[ref.phone] > at:
+                ref = ContactRef(None, ref.bsuid)  # it is somebody else's since then
             found = Contact(next(self._n))
             self.contacts.append(found)
         self._learn(found, ref, at)
@@ -285,11 +312,11 @@ class Model:
         """
         if wamid in self.carried_out:
             return
-        owner = self._knows(old.phone)
-        if owner is not None and old.phone is not None and owner.ids[old.phone] > at:
+        told_old, owner = old, self._had(old.phone, at)
+        if owner is not None and owner.phone == old.phone is not None and owner.ids[old.phone] > at:
             old = ContactRef(None, old.bsuid)  # the number has a new owner since
-        before, after = self._who_is(old), self._who_is(new)
-        before = self._who_is(old)  # both may have been one
+        before, after = self._who_is(old, at), self._who_is(new, at)
+        before = self._who_is(old, at)  # both may have been one
         found = before or after
         if before is not None and after is not None and before is not after:
             one_id = not before.bsuid or not after.bsuid or before.bsuid == after.bsuid
@@ -302,25 +329,34 @@ class Model:
         bsuid_is_old = found.bsuid is not None and found.ids[found.bsuid] > at
         told = ContactRef(None if phone_is_old else new.phone, None if bsuid_is_old else new.bsuid)
         self._learn(found, told, at)
+        if told_old.phone is not None and told_old.phone != new.phone and self._knows(told_old.phone) is None:
+            found.ids[told_old.phone] = at
 
-    def _who_is(self, ref: ContactRef) -> Contact | None:
-        by_bsuid, by_phone = self._knows(ref.bsuid), self._knows(ref.phone)
+    def _who_is(self, ref: ContactRef, at: datetime) -> Contact | None:
+        by_bsuid, by_phone = self._knows(ref.bsuid), self._had(ref.phone, at)
         if by_bsuid and by_phone and by_bsuid is not by_phone and by_phone.bsuid is None:
+            told = self.before[ref.phone][1] if ref.phone not in by_phone.ids else by_phone.ids[ref.phone]
+            if by_bsuid.phone is not None and at < by_bsuid.ids[by_bsuid.phone] <= told:
+                return by_bsuid  # the number had gone on by then
             return self._unite(by_bsuid, by_phone)
         if by_bsuid is None and ref.bsuid and by_phone is not None and by_phone.bsuid:
             return None  # the number has a new owner
         return by_bsuid or by_phone
 
     def _learn(self, contact: Contact, ref: ContactRef, at: datetime) -> None:
-        for value in (ref.phone, ref.bsuid):
-            if value and value not in {contact.phone, contact.bsuid}:
-                for other in self.contacts:
-                    other.ids.pop(value, None)
-                    other.phone = None if other.phone == value else other.phone
-                    other.bsuid = None if other.bsuid == value else other.bsuid
-                contact.ids[value] = at
-        contact.phone = ref.phone or contact.phone
-        contact.bsuid = ref.bsuid or contact.bsuid
+        for which, value in (("phone", ref.phone), ("bsuid", ref.bsuid)):
+            today, owner = getattr(contact, which), self._knows(value)
+            if not value or value == today:
+                continue
+            if today is not None and contact.ids[today] > at:
+                if owner is None:
+                    contact.ids[value] = contact.ids[today]  # they had it until then
+                continue
+            if owner is None or owner.ids[value] <= at:
+                if owner is not contact:
+                    self._hands_on(which, value, at)
+                contact.ids |= {value: at} if today is None else {value: at, today: at}
+                setattr(contact, which, value)
 
     def _unite(self, one: Contact, another: Contact) -> Contact:
         kept, other = sorted((one, another), key=lambda found: found.made)
@@ -330,7 +366,10 @@ class Model:
             else:
                 kept.chats[number] = chat
         kept.ids |= other.ids
-        kept.phone = other.phone or kept.phone
+        phones = [one for one in (other.phone, kept.phone) if one is not None]
+        kept.phone = max(phones, key=lambda one: kept.ids[one], default=None)
+        kept.ids |= {phone: kept.ids[kept.phone or phone] for phone in phones}
+        self.before = {one: (kept if who is other else who, until) for one, (who, until) in self.before.items()}
         kept.bsuid = other.bsuid or kept.bsuid
         self.contacts.remove(other)
         return kept
@@ -344,7 +383,11 @@ class Model:
             for letter in lost.letters:
                 letter.thought = None
                 letter.fate = Fate.TAKEN_BACK if letter.taken_back else Fate.WAITING
-        if NEARER_TO_A_PERSON.index(other.holder) > NEARER_TO_A_PERSON.index(kept.holder):
+        theirs, ours = (NEARER_TO_A_PERSON.index("phone" if c.is_the_phones else c.holder.value) for c in (other, kept))
+        for chat, by in ((kept, theirs), (other, ours)):
+            if chat.is_the_phones and by == NEARER_TO_A_PERSON.index("queue"):
+                chat.rests()
+        if theirs > ours:
             kept.holder, kept.agent, kept.reason = other.holder, other.agent, other.reason
             kept.phone_until, kept.asked_at = other.phone_until, other.asked_at
         for chat in (kept, other):

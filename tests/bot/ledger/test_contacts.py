@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import replace
 
 import pytest
@@ -195,6 +196,89 @@ def test_a_number_that_went_to_somebody_else_takes_no_conversation_along(ledger:
     assert living(ledger) == [(None, OLD.bsuid), (OLD.phone, "GB.heir")]
     heard(ledger, a_text("me again", contact=ContactRef(None, OLD.bsuid)))
     assert words_with(ledger, ContactRef(None, OLD.bsuid)) == ["my secret", "me again"]
+
+
+def wrote(words: str, phone: str | None, bsuid: str | None, seconds: float) -> Received:
+    return Received(a_wamid(), NUMBER, ContactRef(phone, bsuid), Text(words), later(seconds))
+
+
+def reached_by(ledger: Ledger, conversation_id: int) -> str | None:
+    """The number our next words in that conversation go to."""
+    with ledger.reading() as tx:
+        theirs = sa.select(contacts.c.phone).join(conversations, conversations.c.contact_id == contacts.c.id)
+        return tx.execute(theirs.where(conversations.c.id == conversation_id)).scalar_one()
+
+
+def test_a_message_that_comes_late_leads_no_answer_back_to_the_number_they_had(ledger: Ledger) -> None:
+    heard(ledger, wrote("first", "111", "GB.b", 0))
+    heard(ledger, wrote("from my new number", "222", "GB.b", 100), now=later(100))
+    (conversation_id,) = heard(ledger, wrote("said before", "111", "GB.b", 50), now=later(120))
+    assert reached_by(ledger, conversation_id) == "222"
+    heard(ledger, wrote("without my id", "111", None, 60), now=later(121))
+    assert words_with(ledger, ContactRef(None, "GB.b")) == [
+        "first",
+        "from my new number",
+        "said before",
+        "without my id",
+    ]
+    heard(ledger, wrote("my old number again", "111", "GB.b", 200), now=later(200))
+    assert reached_by(ledger, conversation_id) == "111", "what is newer counts"
+
+
+@pytest.mark.parametrize("olds_id", ["GB.old", None], ids=["with an id", "by number only"])
+def test_a_message_that_comes_late_leads_no_answer_to_the_numbers_new_owner(
+    ledger: Ledger, olds_id: str | None
+) -> None:
+    heard(ledger, wrote("mine", "111", "GB.old", 0))
+    heard(ledger, wrote("I have it now", "111", "GB.new", 100), now=later(100))
+    (conversation_id,) = heard(ledger, wrote("my order?", "111", olds_id, 50), now=later(120))
+    assert reached_by(ledger, conversation_id) is None
+    assert words_with(ledger, ContactRef(None, "GB.old")) == ["mine", "my order?"]
+    assert living(ledger) == [(None, "GB.old"), ("111", "GB.new")]
+
+
+def test_somebody_unknown_who_had_a_number_before_its_owner_does_not_take_it(ledger: Ledger) -> None:
+    heard(ledger, wrote("I have it now", "111", "GB.new", 100), now=later(100))
+    heard(ledger, wrote("said long ago", "111", "GB.old", 50), now=later(120))
+    assert living(ledger) == [("111", "GB.new"), (None, "GB.old")]
+
+
+@pytest.mark.parametrize("heirs_id", ["GB.heir", None], ids=["with an id", "by number only"])
+def test_who_writes_from_a_number_that_was_given_up_is_somebody_else(ledger: Ledger, heirs_id: str | None) -> None:
+    numbers = ContactRef("111", None), ContactRef("222", None)
+    heard(ledger, wrote("mine", "111", None, 0))
+    heard(ledger, renumbered(*numbers, 10), now=later(10))
+    heard(ledger, wrote("who is this?", "111", heirs_id, 5000), now=later(5000))
+    heard(ledger, wrote("before I changed", "111", None, 5), now=later(5001))
+    heard(ledger, wrote("and after", "222", "GB.mine", 6000), now=later(6000))
+    heard(ledger, wrote("with my id", "111", "GB.mine", 7), now=later(6001))
+    assert words_with(ledger, ContactRef("222", None)) == ["mine", "before I changed", "and after", "with my id"]
+    assert words_with(ledger, ContactRef("111", None)) == ["who is this?"]
+    assert living(ledger) == [("222", "GB.mine"), ("111", heirs_id)]
+
+
+@pytest.mark.parametrize("careful", [True, False])
+@pytest.mark.parametrize("first", range(6))
+def test_a_person_who_moves_is_reached_where_they_are_in_whatever_order_it_comes(
+    ledger: Ledger, first: int, careful: bool
+) -> None:
+    for n, order in enumerate(itertools.permutations(range(6))):
+        if order[0] != first or n % 20 != first:
+            continue  # some of them; all take long
+        old, new, bsuid = f"1{n}", f"2{n}", f"GB.{n}"
+        came = [
+            wrote("a", old, bsuid, 0),
+            wrote("b", old, None, 1),
+            renumbered(ContactRef(old, bsuid), ContactRef(new, bsuid), 4),
+            wrote("c", new, bsuid, 5),
+            Echoed(a_wamid(), NUMBER, ContactRef(new, bsuid), Text("d"), later(6)),
+            wrote("e", None, bsuid, 7),
+        ]
+        with ledger.writing() as tx:
+            inbox.record_all(tx, [(b"{}", [came[one] for one in order])], later(10), careful=careful)
+        mine = ContactRef(new, bsuid)
+        assert sorted(words_with(ledger, mine)) == ["a", "b", "c", "d", "e"], order
+        assert (new, bsuid) in living(ledger) and old not in {phone for phone, _ in living(ledger)}, order
 
 
 def test_who_hides_their_number_after_a_change_is_written_to_by_their_id(ledger: Ledger) -> None:
