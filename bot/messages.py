@@ -421,12 +421,20 @@ class Tap:
 
 @dataclass(frozen=True)
 class Item:
-    """One line of an order from the catalogue."""
+    """One line of an order from the catalogue; of a line that came incomplete, what there is of it."""
 
     product: str  # the retailer's own id
-    quantity: float
-    price: float
+    quantity: float | None
+    price: float | None
     currency: str
+
+    @property
+    def text(self) -> str:
+        """What can be read of it."""
+        many = "" if self.quantity is None else f"{self.quantity:g} × "
+        each = "" if self.price is None else f", {f'{self.price:g} {self.currency}'.strip()} each"
+        whole = self.product and self.quantity is not None and self.price is not None
+        return f"{many}{self.product or 'a product without a name'}{each}{'' if whole else ' (came incomplete)'}"
 
 
 @dataclass(frozen=True)
@@ -440,8 +448,7 @@ class Order:
     @property
     def text(self) -> str:
         """What can be read of it."""
-        lines = [f"{item.quantity:g} × {item.product}, {item.price:g} {item.currency} each" for item in self.items]
-        return "\n".join([*lines, *([self.note] if self.note else [])])
+        return "\n".join([*(item.text for item in self.items), *([self.note] if self.note else [])])
 
 
 @dataclass(frozen=True)

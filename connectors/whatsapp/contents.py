@@ -22,6 +22,7 @@ UNFETCHABLE = 131052  # Meta could not fetch the file, or it is larger than 100 
 QUIET = {"reaction", "request_welcome", "ephemeral", "call_permission_reply"}  # kept, but nobody is owed an answer
 # Of `unsupported`: what changes an older message, or was sent by another business's machine.
 SILENT = {"edit", "revoke", "pin", "unpin", "keep_in_chat", "poll_update", "reaction", "hsm", "event_response"}
+NOTHING = says.Item("", None, None, "")  # a line of an order nothing can be read of
 LOOPBACK = {"127.0.0.1", "localhost", "::1"}
 
 
@@ -219,19 +220,29 @@ def _answers(node: dict[str, Any]) -> says.Inbound:
 
 
 def _order(item: dict[str, Any]) -> says.Inbound:
+    """Read an order; a line that is incomplete costs itself what it lacks, never the order."""
     node = item["order"]
-    bought = tuple(
-        says.Item(
-            product=loose.line(line["product_retailer_id"], 200),
-            quantity=loose.number(line["quantity"], 0, 1e9),
-            price=loose.number(line["item_price"], 0, 1e12),
-            currency=loose.line(line.get("currency"), 10),
-        )
-        for line in node["product_items"]
+    bought = tuple(_bought(loose.node(line)) for line in loose.items(node.get("product_items")))
+    note = loose.text(node.get("text"), says.TEXT_MAX)
+    if not any(line != NOTHING for line in bought):
+        return says.Other("order", note)
+    return says.Order(loose.line(node.get("catalog_id"), 100), bought, note)
+
+
+def _bought(line: dict[str, Any]) -> says.Item:
+    return says.Item(
+        product=loose.line(line.get("product_retailer_id"), 200),
+        quantity=_amount(line.get("quantity"), 1e9),
+        price=_amount(line.get("item_price"), 1e12),
+        currency=loose.line(line.get("currency"), 10),
     )
-    if not bought:
-        raise loose.Unusable("an order of nothing")
-    return says.Order(loose.line(node.get("catalog_id"), 100), bought, loose.text(node.get("text"), says.TEXT_MAX))
+
+
+def _amount(value: Any, most: float) -> float | None:
+    try:
+        return loose.number(value, 0, most)
+    except (ValueError, OverflowError):
+        return None
 
 
 def _unsupported(item: dict[str, Any]) -> says.Inbound:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from bot.messages import Answers, Card, Cards, Media, Other, Place, Reaction, Tap, Text
+from bot.messages import Answers, Card, Cards, Item, Media, Order, Other, Place, Reaction, Tap, Text, from_json, to_json
 from bot.updates import ContactRef, Edited, Misdirected, Received, Renumbered, Reported, Unsupported, Warned
 from bot.vocabulary import Status
 from connectors.whatsapp import webhook
@@ -188,14 +188,29 @@ def test_a_message_to_a_number_another_system_answers_is_only_kept() -> None:
         (
             "order",
             {"product_items": [{"product_retailer_id": "K", "quantity": "lots", "item_price": 1}]},
-            Other("order"),
+            Order("", (Item("K", None, 1, ""),)),
         ),
+        ("order", {"product_items": [{}, None], "text": "as a gift"}, Other("order", "as a gift")),
         ("unsupported", {"type": ["?"]}, Other("unsupported")),
         ("hologram", {"anything": 1}, Other("hologram")),
     ],
 )
 def test_each_type_means_what_it_says(kind: str, node: dict[str, Any], content: Any) -> None:
     assert read_one(a_message(kind, **{kind: node})).content == content
+
+
+def test_an_order_with_an_incomplete_line_is_shown_as_far_as_it_can_be_read() -> None:
+    whole = {"product_retailer_id": "A", "quantity": "2", "item_price": "10.5", "currency": "USD"}
+    lines = [whole, {"product_retailer_id": "B"}, {"quantity": 3, "item_price": 1}, None]
+    order = read_one(a_message("order", order={"catalog_id": "1", "text": "a note", "product_items": lines})).content
+    assert order.text.splitlines() == [
+        "2 × A, 10.5 USD each",
+        "B (came incomplete)",
+        "3 × a product without a name, 1 each (came incomplete)",
+        "a product without a name (came incomplete)",
+        "a note",
+    ]
+    assert from_json(json.loads(json.dumps(to_json(order)))) == order
 
 
 def test_nobody_owes_a_reaction_an_answer() -> None:
