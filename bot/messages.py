@@ -15,6 +15,7 @@ from typing import Any
 from bot.errors import TooLong
 
 TEXT_MAX = 4096  # characters of a text
+READ_MAX = 4 * TEXT_MAX  # of what can be read of cards and forms
 BODY_MAX = 1024  # characters of a text above buttons or a list, and of a caption
 BUTTON_TITLE_MAX = 20
 BUTTONS_MAX = 3
@@ -358,6 +359,25 @@ class Card:
     emails: tuple[str, ...] = ()
     organisation: str = ""
     wa_id: str = ""  # of the first number, if it is on WhatsApp
+    title: str = ""  # this and what follows is heard, never sent
+    department: str = ""
+    addresses: tuple[str, ...] = ()
+    urls: tuple[str, ...] = ()  # as they were written; not every one is a link
+    birthday: str = ""
+
+    @property
+    def facts(self) -> tuple[tuple[str, str], ...]:
+        """What is on it beside the name, each with what it is."""
+        work = ", ".join(part for part in (self.title, self.department) if part)
+        found = [("Work", work), ("Company", self.organisation if self.organisation != self.name else "")]
+        found += [("Phone", phone) for phone in self.phones] + [("E-mail", email) for email in self.emails]
+        found += [("Address", address) for address in self.addresses] + [("Web", url) for url in self.urls]
+        return tuple((what, fact) for what, fact in [*found, ("Birthday", self.birthday)] if fact)
+
+    @property
+    def text(self) -> str:
+        """What can be read of it, a line for each fact."""
+        return "\n".join([*([self.name] if self.name else []), *(f"{what}: {fact}" for what, fact in self.facts)])
 
 
 @dataclass(frozen=True)
@@ -370,7 +390,7 @@ class Cards:
     @property
     def text(self) -> str:
         """What can be read of it."""
-        return "; ".join(" ".join((card.name, *card.phones)).strip() for card in self.cards)
+        return "\n\n".join(card.text for card in self.cards if card.text)[:READ_MAX]
 
 
 @dataclass(frozen=True)

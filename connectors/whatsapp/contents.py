@@ -7,13 +7,13 @@ import binascii
 import json
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import urlsplit
 
 from bot import messages as says
 from bot.errors import TooLong
-from connectors.whatsapp import loose
+from connectors.whatsapp import loose, vcards
 
 KIND_MAX = 32  # the ledger's column
 JSON_MAX = 64 * 1024  # of one content; anything longer was not said by a person
@@ -161,20 +161,36 @@ def _cards(item: dict[str, Any]) -> says.Inbound:
 
 
 def _card(card: dict[str, Any]) -> says.Card:
-    name = loose.node(card.get("name"))
-    organisation = loose.line(loose.node(card.get("org")).get("company"), 200)
+    """Read one card; what Meta does not spell out may stand in the vCard a phone wrote."""
+    name, work = loose.node(card.get("name")), loose.node(card.get("org"))
     first, last = loose.line(name.get("first_name"), 100), loose.line(name.get("last_name"), 100)
     phones = loose.dicts(card.get("phones"))
-    numbers = [loose.line(phone.get("phone"), 40) or loose.digits(phone.get("wa_id")) or "" for phone in phones]
-    emails = [loose.line(email.get("email"), 254) for email in loose.dicts(card.get("emails"))]
-    return says.Card(
-        name=loose.line(name.get("formatted_name"), 200) or f"{first} {last}".strip() or organisation,
+    numbers = (loose.line(phone.get("phone"), 40) or loose.digits(phone.get("wa_id")) or "" for phone in phones)
+    spelt = says.Card(
+        name=loose.line(name.get("formatted_name"), 200) or f"{first} {last}".strip(),
         first_name=first,
-        phones=tuple(filter(None, numbers)),
-        emails=tuple(filter(None, emails)),
-        organisation=organisation,
+        phones=vcards.several(numbers),
+        emails=_each(card.get("emails"), "email", 254),
+        organisation=loose.line(work.get("company"), 200),
         wa_id=(loose.digits(phones[0].get("wa_id")) or "") if phones else "",
+        title=loose.line(work.get("title"), 200),
+        department=loose.line(work.get("department"), 200),
+        addresses=vcards.several(_address(address) for address in loose.dicts(card.get("addresses"))),
+        urls=_each(card.get("urls"), "url", says.URL_MAX),
+        birthday=loose.line(card.get("birthday"), 40),
     )
+    written = vcards.read(loose.text(card.get("vcard"), vcards.LONGEST))
+    whole = replace(spelt, **{part: value for part, value in vars(written).items() if not getattr(spelt, part)})
+    return replace(whole, name=whole.name or whole.organisation)
+
+
+def _each(value: Any, name: str, most: int) -> tuple[str, ...]:
+    return vcards.several(loose.line(one.get(name), most) for one in loose.dicts(value))
+
+
+def _address(node: dict[str, Any]) -> str:
+    parts = [loose.line(node.get(name), 200) for name in ("street", "city", "state", "zip", "country")]
+    return ", ".join(filter(None, parts))[:300]
 
 
 def _reaction(item: dict[str, Any]) -> says.Inbound:
