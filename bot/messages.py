@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 from bot.errors import TooLong
 
 TEXT_MAX = 4096  # characters of a text
+NAME_MAX = 100  # of an answer's name in a form
 READ_MAX = 4 * TEXT_MAX  # of what can be read of cards and forms
 BODY_MAX = 1024  # characters of a text above buttons or a list, and of a caption
 BUTTON_TITLE_MAX = 20
@@ -481,8 +483,29 @@ class Answers:
 
     @property
     def text(self) -> str:
-        """What can be read of it."""
-        return "\n".join(f"{name.replace('_', ' ')}: {value}" for name, value in self.values.items())
+        """What can be read of it, a line for each answer."""
+        return "\n".join(_lines("", self.values))[:READ_MAX]
+
+
+def _lines(name: str, value: Any) -> Iterator[str]:
+    """Say a form's answers, also those inside others: "city: Mumbai"; `values` is only Meta's envelope."""
+    if isinstance(value, list) and not any(isinstance(part, (dict, list)) for part in value):
+        value = ", ".join(map(_plain, value))
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            key = "" if key == "values" and isinstance(inner, dict) else key.replace("_", " ")
+            yield from _lines(", ".join(filter(None, (name, key)))[:NAME_MAX], inner)
+    elif isinstance(value, list):
+        for part in value:
+            yield from _lines(name, part)
+    else:
+        yield f"{name}: {_plain(value)}" if name else _plain(value)
+
+
+def _plain(value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return "–" if value in (None, "") else str(value)
 
 
 @dataclass(frozen=True)
