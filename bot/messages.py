@@ -421,6 +421,7 @@ class Place:
     longitude: float
     name: str = ""
     address: str = ""
+    url: str = ""  # as it was heard; not every one is a link, and it is never sent
 
     @property
     def text(self) -> str:
@@ -434,11 +435,12 @@ class Tap:
 
     id: str
     title: str
+    description: str = ""  # the line under a row's title
 
     @property
     def text(self) -> str:
         """What the contact seems to say."""
-        return self.title
+        return "\n".join(part for part in (self.title, self.description) if part)
 
 
 @dataclass(frozen=True)
@@ -493,8 +495,8 @@ def _lines(name: str, value: Any) -> Iterator[str]:
         value = ", ".join(map(_plain, value))
     if isinstance(value, dict):
         for key, inner in value.items():
-            key = "" if key == "values" and isinstance(inner, dict) else key.replace("_", " ")
-            yield from _lines(", ".join(filter(None, (name, key)))[:NAME_MAX], inner)
+            own = "" if key == "values" and isinstance(inner, dict) else key.replace("_", " ")
+            yield from _lines(", ".join(filter(None, (name, own)))[:NAME_MAX], inner)
     elif isinstance(value, list):
         for part in value:
             yield from _lines(name, part)

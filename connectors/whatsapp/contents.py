@@ -147,6 +147,7 @@ def _place(item: dict[str, Any]) -> says.Inbound:
         longitude=loose.number(node["longitude"], -180, 180),
         name=loose.line(node.get("name"), 200),
         address=loose.line(node.get("address"), 300),
+        url=loose.line(node.get("url"), says.URL_MAX),
     )
 
 
@@ -204,7 +205,7 @@ def _interactive(item: dict[str, Any]) -> says.Inbound:
     node = item["interactive"]
     for kind in ("button_reply", "list_reply"):
         if kind in node:
-            return _tap(node[kind].get("id"), node[kind].get("title"))
+            return _tap(node[kind].get("id"), node[kind].get("title"), node[kind].get("description"))
     if "nfm_reply" in node:
         return _answers(node["nfm_reply"])
     if "call_permission_reply" in node:
@@ -212,9 +213,9 @@ def _interactive(item: dict[str, Any]) -> says.Inbound:
     return says.Other(loose.line(node.get("type"), KIND_MAX) or "interactive")
 
 
-def _tap(id_: Any, title: Any) -> says.Inbound:
-    tapped, words = loose.line(id_, says.ID_MAX), loose.line(title, 200)
-    return says.Tap(tapped, words) if tapped else says.Other("interactive", words)
+def _tap(id_: Any, title: Any, description: Any = "") -> says.Inbound:
+    tap = says.Tap(loose.line(id_, says.ID_MAX), loose.line(title, 200), loose.line(description, 200))
+    return tap if tap.id else says.Other("interactive", tap.text)
 
 
 def _template_button(item: dict[str, Any]) -> says.Inbound:

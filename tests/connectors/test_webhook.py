@@ -158,6 +158,12 @@ def test_a_message_to_a_number_another_system_answers_is_only_kept() -> None:
         ("location", {"latitude": 51.5, "longitude": -0.1, "name": "Home"}, Place(51.5, -0.1, "Home")),
         ("interactive", {"type": "button_reply", "button_reply": {"id": "/x", "title": "X"}}, Tap("/x", "X")),
         ("interactive", {"type": "list_reply", "list_reply": {"id": "/y", "title": "Y"}}, Tap("/y", "Y")),
+        (
+            "interactive",
+            {"list_reply": {"id": "row_7", "title": "Refund", "description": "for order FH1"}},
+            Tap("row_7", "Refund", "for order FH1"),
+        ),
+        ("location", {"latitude": 1, "longitude": 2, "url": "https://a.example"}, Place(1, 2, url="https://a.example")),
         ("button", {"payload": "P", "text": "Yes"}, Tap("P", "Yes")),
         ("reaction", {"message_id": "w", "emoji": "👍"}, Reaction("w", "👍")),
         ("reaction", {"message_id": "w", "emoji": "👍" * 50}, Reaction("w", "👍" * 32)),

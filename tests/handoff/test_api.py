@@ -10,6 +10,7 @@ from flask import Flask
 
 from bot.ledger.tables import contacts, messages
 from bot.ledger.transaction import Ledger
+from bot.messages import Media, Place, Tap
 from bot.vocabulary import Role, Status
 from tests.factories import NOW
 from tests.handoff import seeding
@@ -273,3 +274,16 @@ def test_a_disabled_account_and_its_token_are_out(app: Flask, ledger: Ledger, an
     with ledger.writing() as tx:
         tx.execute(sa.text("UPDATE accounts SET disabled_at = '2026-01-01'"))
     assert ann.get("/conversations").status_code == 401
+
+
+def test_a_voice_note_a_place_and_a_tapped_row_say_all_that_came(ledger: Ledger, ann: Api) -> None:
+    story = seeding.a_conversation(ledger, NOW)
+    story.says(Media("audio", media_id="1", voice=True), intent=None)
+    story.says(Media("audio", media_id="2"), intent=None)
+    story.says(Place(1.0, 2.0, url="https://a.example"), intent=None)
+    story.says(Tap("row_7", "Refund", "for order FH1"), intent=None)
+    found = ann.get(f"/conversations/{story.key}/messages").json
+    voice, sound, place, tap = [one for one in found if one["type"] in ("audio", "location", "tap")]
+    assert voice["voice"] is True and "voice" not in sound
+    assert place["place"] == {"latitude": 1.0, "longitude": 2.0, "name": "", "address": "", "url": "https://a.example"}
+    assert tap["text"] == "Refund\nfor order FH1"
