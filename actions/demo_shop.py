@@ -7,8 +7,9 @@ from pathlib import Path
 import sqlalchemy as sa
 from sqlalchemy.dialects.sqlite import insert
 from sqlalchemy.engine import Engine
+from sqlalchemy.schema import CreateIndex, CreateTable
 
-from actions.backoffice import metadata, orders
+from actions.backoffice import orders
 
 MIA, SAM, PRIYA, LEO = "447700900101", "447700900102", "447700900103", "447700900104"  # Priya has not ordered yet
 
@@ -38,9 +39,12 @@ def open_demo_shop(path: Path) -> Engine:
     """Open the shop, and fill it where it is empty; what is there stays."""
     path.parent.mkdir(parents=True, exist_ok=True)
     engine = sa.create_engine(f"sqlite:///{path}", future=True, connect_args={"timeout": 5, "check_same_thread": False})
-    metadata.create_all(engine)
     names = [column.name for column in orders.columns]
     with engine.begin() as connection:
+        # Two may open it at once, so SQLite itself looks what is there: create_all asks first and makes it then.
+        connection.execute(CreateTable(orders, if_not_exists=True))
+        for index in orders.indexes:
+            connection.execute(CreateIndex(index, if_not_exists=True))
         rows = [dict(zip(names, order, strict=True)) for order in ORDERS]
         connection.execute(insert(orders).on_conflict_do_nothing(), rows)
     return engine

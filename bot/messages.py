@@ -9,12 +9,15 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 from bot.errors import TooLong
 
 TEXT_MAX = 4096  # characters of a text
+NAME_MAX = 100  # of an answer's name in a form
+READ_MAX = 4 * TEXT_MAX  # of what can be read of cards and forms
 BODY_MAX = 1024  # characters of a text above buttons or a list, and of a caption
 BUTTON_TITLE_MAX = 20
 BUTTONS_MAX = 3
@@ -358,6 +361,25 @@ class Card:
     emails: tuple[str, ...] = ()
     organisation: str = ""
     wa_id: str = ""  # of the first number, if it is on WhatsApp
+    title: str = ""  # this and what follows is heard, never sent
+    department: str = ""
+    addresses: tuple[str, ...] = ()
+    urls: tuple[str, ...] = ()  # as they were written; not every one is a link
+    birthday: str = ""
+
+    @property
+    def facts(self) -> tuple[tuple[str, str], ...]:
+        """What is on it beside the name, each with what it is."""
+        work = ", ".join(part for part in (self.title, self.department) if part)
+        found = [("Work", work), ("Company", self.organisation if self.organisation != self.name else "")]
+        found += [("Phone", phone) for phone in self.phones] + [("E-mail", email) for email in self.emails]
+        found += [("Address", address) for address in self.addresses] + [("Web", url) for url in self.urls]
+        return tuple((what, fact) for what, fact in [*found, ("Birthday", self.birthday)] if fact)
+
+    @property
+    def text(self) -> str:
+        """What can be read of it, a line for each fact."""
+        return "\n".join([*([self.name] if self.name else []), *(f"{what}: {fact}" for what, fact in self.facts)])
 
 
 @dataclass(frozen=True)
@@ -370,7 +392,7 @@ class Cards:
     @property
     def text(self) -> str:
         """What can be read of it."""
-        return "; ".join(" ".join((card.name, *card.phones)).strip() for card in self.cards)
+        return "\n\n".join(card.text for card in self.cards if card.text)[:READ_MAX]
 
 
 @dataclass(frozen=True)
@@ -399,6 +421,7 @@ class Place:
     longitude: float
     name: str = ""
     address: str = ""
+    url: str = ""  # as it was heard; not every one is a link, and it is never sent
 
     @property
     def text(self) -> str:
@@ -412,21 +435,30 @@ class Tap:
 
     id: str
     title: str
+    description: str = ""  # the line under a row's title
 
     @property
     def text(self) -> str:
         """What the contact seems to say."""
-        return self.title
+        return "\n".join(part for part in (self.title, self.description) if part)
 
 
 @dataclass(frozen=True)
 class Item:
-    """One line of an order from the catalogue."""
+    """One line of an order from the catalogue; of a line that came incomplete, what there is of it."""
 
     product: str  # the retailer's own id
-    quantity: float
-    price: float
+    quantity: float | None
+    price: float | None
     currency: str
+
+    @property
+    def text(self) -> str:
+        """What can be read of it."""
+        many = "" if self.quantity is None else f"{self.quantity:g} × "
+        each = "" if self.price is None else f", {f'{self.price:g} {self.currency}'.strip()} each"
+        whole = self.product and self.quantity is not None and self.price is not None
+        return f"{many}{self.product or 'a product without a name'}{each}{'' if whole else ' (came incomplete)'}"
 
 
 @dataclass(frozen=True)
@@ -440,8 +472,7 @@ class Order:
     @property
     def text(self) -> str:
         """What can be read of it."""
-        lines = [f"{item.quantity:g} × {item.product}, {item.price:g} {item.currency} each" for item in self.items]
-        return "\n".join([*lines, *([self.note] if self.note else [])])
+        return "\n".join([*(item.text for item in self.items), *([self.note] if self.note else [])])
 
 
 @dataclass(frozen=True)
@@ -454,8 +485,29 @@ class Answers:
 
     @property
     def text(self) -> str:
-        """What can be read of it."""
-        return "\n".join(f"{name.replace('_', ' ')}: {value}" for name, value in self.values.items())
+        """What can be read of it, a line for each answer."""
+        return "\n".join(_lines("", self.values))[:READ_MAX]
+
+
+def _lines(name: str, value: Any) -> Iterator[str]:
+    """Say a form's answers, also those inside others: "city: Mumbai"; `values` is only Meta's envelope."""
+    if isinstance(value, list) and not any(isinstance(part, (dict, list)) for part in value):
+        value = ", ".join(map(_plain, value))
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            own = "" if key == "values" and isinstance(inner, dict) else key.replace("_", " ")
+            yield from _lines(", ".join(filter(None, (name, own)))[:NAME_MAX], inner)
+    elif isinstance(value, list):
+        for part in value:
+            yield from _lines(name, part)
+    else:
+        yield f"{name}: {_plain(value)}" if name else _plain(value)
+
+
+def _plain(value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return "–" if value in (None, "") else str(value)
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,8 @@ from werkzeug.exceptions import HTTPException
 
 from bot.errors import AlreadyTaken, BotError, NotAllowed, NotYours, TooLong, UnknownConversation
 from bot.ledger import errands, files, inbox, transcript
+from bot.ledger.transaction import Transaction
+from bot.ledger.transcript import Conversation
 from bot.messages import MEDIA_MAX_BYTES, TEXT_MAX, can_be_kept
 from bot.vocabulary import Author, Holder, UpdateState
 from handoff import assignments, guard, refusals, shapes
@@ -28,14 +30,35 @@ ID_DIGITS = 18  # more than any database counts to
 @blueprint.get("/conversations")
 @guard.with_token
 def conversations() -> Response:
-    """List conversations, the queue the longest waiting first, others the newest first."""
+    """List conversations, the queue the longest waiting first, others the newest first; say whether it is not all."""
     asked = request.args.get("holder")
     if asked is not None and asked not in {holder.value for holder in Holder}:
         raise BadBody(f"(holder is {asked!r}; it must be bot, queue or agent)")
     with parts().ledger.reading() as tx:
         guard.who().require(Deed.READ)
-        found = transcript.list_of(tx, Holder(asked) if asked else None, limit=LISTED)
-    return jsonify([shapes.conversation(one) for one in found])
+        found, is_all = _listed(tx, Holder(asked) if asked else None)
+    answer = jsonify([shapes.conversation(one) for one in found])
+    if not is_all:
+        answer.headers["Baton-More"] = "true"  # the list itself has no room for it
+    return answer
+
+
+def _listed(tx: Transaction, holder: Holder | None) -> tuple[list[Conversation], bool]:
+    """Return the newest, and everybody who waits for a person or has one, however many; and whether that is all."""
+    if holder in (Holder.QUEUE, Holder.AGENT):
+        return transcript.list_of(tx, holder, limit=transcript.EVERYTHING), True
+    found = transcript.list_of(tx, holder, limit=LISTED + 1)
+    newest, is_all = found[:LISTED], len(found) <= LISTED
+    if holder is None and not is_all:
+        listed = {one.id for one in newest}
+        older = {
+            one.id: one
+            for cared_for in (Holder.AGENT, Holder.QUEUE)  # the queue last: who is put back meanwhile is in it
+            for one in transcript.list_of(tx, cared_for, limit=transcript.EVERYTHING)
+            if one.id not in listed
+        }
+        newest += sorted(older.values(), key=lambda one: one.last_message_at, reverse=True)
+    return newest, is_all
 
 
 @blueprint.get("/conversations/<key>")

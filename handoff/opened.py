@@ -88,6 +88,7 @@ class Bubble:
     understood: str
     choices: tuple[str, ...]
     place: str  # a link to a map
+    place_url: str  # what the contact's phone says of the place
     quote: Quote | None
     first: bool  # of its group
     may_retry: int | None  # the message's id, where what failed may be sent once more
@@ -379,6 +380,7 @@ def _bubble(
         if isinstance(content, (says.Buttons, says.Menu))
         else (),
         place=_map(content) if isinstance(content, says.Place) else "",
+        place_url=content.url if isinstance(content, says.Place) else "",
         quote=_quote(quoted, one) if quoted is not None else None,
         first=not same or before is None or message.at - before.at > TOGETHER,
         may_retry=message.id if may_retry and _may_be_sent_again(message) else None,
@@ -457,6 +459,7 @@ def _note(note: Note, viewer: Viewer) -> Bubble:
         understood="",
         choices=(),
         place="",
+        place_url="",
         quote=None,
         first=True,
         may_retry=None,

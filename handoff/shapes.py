@@ -89,7 +89,10 @@ def _beside(message: Said, by_wamid: Mapping[str, Said]) -> dict[str, Any]:
             "longitude": place.longitude,
             "name": place.name,
             "address": place.address,
+            "url": place.url,
         }
+    if isinstance(message.content, Media) and message.content.voice:
+        shown["voice"] = True
     if message.origin:
         shown["origin"] = message.origin
     return shown

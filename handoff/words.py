@@ -12,6 +12,7 @@ from markupsafe import Markup, escape
 
 from bot.conversation import window_is_open
 from bot.ledger.handoffs import THE_PHONE
+from bot.messages import is_web_address
 from bot.vocabulary import Author, FileState, Holder, Reason, Status, UpdateState
 
 BUSINESS = "Fernhill"
@@ -167,6 +168,11 @@ def _mark(found: re.Match[str]) -> Markup:
         return LINK.format(found["link"])
     code = found["block"] or found["code"]
     return CODE.format(code) if code else MARKS[found["mark"]].format(marked(found["inner"]))
+
+
+def linked(address: str) -> Markup:
+    """Show a web address as a link, anything else as the words it is."""
+    return LINK.format(address) if is_web_address(address) else escape(address)
 
 
 def unmarked(text: str) -> str:

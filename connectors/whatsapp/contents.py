@@ -7,13 +7,13 @@ import binascii
 import json
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import urlsplit
 
 from bot import messages as says
 from bot.errors import TooLong
-from connectors.whatsapp import loose
+from connectors.whatsapp import loose, vcards
 
 KIND_MAX = 32  # the ledger's column
 JSON_MAX = 64 * 1024  # of one content; anything longer was not said by a person
@@ -22,6 +22,7 @@ UNFETCHABLE = 131052  # Meta could not fetch the file, or it is larger than 100 
 QUIET = {"reaction", "request_welcome", "ephemeral", "call_permission_reply"}  # kept, but nobody is owed an answer
 # Of `unsupported`: what changes an older message, or was sent by another business's machine.
 SILENT = {"edit", "revoke", "pin", "unpin", "keep_in_chat", "poll_update", "reaction", "hsm", "event_response"}
+NOTHING = says.Item("", None, None, "")  # a line of an order nothing can be read of
 LOOPBACK = {"127.0.0.1", "localhost", "::1"}
 
 
@@ -146,6 +147,7 @@ def _place(item: dict[str, Any]) -> says.Inbound:
         longitude=loose.number(node["longitude"], -180, 180),
         name=loose.line(node.get("name"), 200),
         address=loose.line(node.get("address"), 300),
+        url=loose.line(node.get("url"), says.URL_MAX),
     )
 
 
@@ -160,20 +162,36 @@ def _cards(item: dict[str, Any]) -> says.Inbound:
 
 
 def _card(card: dict[str, Any]) -> says.Card:
-    name = loose.node(card.get("name"))
-    organisation = loose.line(loose.node(card.get("org")).get("company"), 200)
+    """Read one card; what Meta does not spell out may stand in the vCard a phone wrote."""
+    name, work = loose.node(card.get("name")), loose.node(card.get("org"))
     first, last = loose.line(name.get("first_name"), 100), loose.line(name.get("last_name"), 100)
     phones = loose.dicts(card.get("phones"))
-    numbers = [loose.line(phone.get("phone"), 40) or loose.digits(phone.get("wa_id")) or "" for phone in phones]
-    emails = [loose.line(email.get("email"), 254) for email in loose.dicts(card.get("emails"))]
-    return says.Card(
-        name=loose.line(name.get("formatted_name"), 200) or f"{first} {last}".strip() or organisation,
+    numbers = (loose.line(phone.get("phone"), 40) or loose.digits(phone.get("wa_id")) or "" for phone in phones)
+    spelt = says.Card(
+        name=loose.line(name.get("formatted_name"), 200) or f"{first} {last}".strip(),
         first_name=first,
-        phones=tuple(filter(None, numbers)),
-        emails=tuple(filter(None, emails)),
-        organisation=organisation,
+        phones=vcards.several(numbers),
+        emails=_each(card.get("emails"), "email", 254),
+        organisation=loose.line(work.get("company"), 200),
         wa_id=(loose.digits(phones[0].get("wa_id")) or "") if phones else "",
+        title=loose.line(work.get("title"), 200),
+        department=loose.line(work.get("department"), 200),
+        addresses=vcards.several(_address(address) for address in loose.dicts(card.get("addresses"))),
+        urls=_each(card.get("urls"), "url", says.URL_MAX),
+        birthday=loose.line(card.get("birthday"), 40),
     )
+    written = vcards.read(loose.text(card.get("vcard"), vcards.LONGEST))
+    whole = replace(spelt, **{part: value for part, value in vars(written).items() if not getattr(spelt, part)})
+    return replace(whole, name=whole.name or whole.organisation)
+
+
+def _each(value: Any, name: str, most: int) -> tuple[str, ...]:
+    return vcards.several(loose.line(one.get(name), most) for one in loose.dicts(value))
+
+
+def _address(node: dict[str, Any]) -> str:
+    parts = [loose.line(node.get(name), 200) for name in ("street", "city", "state", "zip", "country")]
+    return ", ".join(filter(None, parts))[:300]
 
 
 def _reaction(item: dict[str, Any]) -> says.Inbound:
@@ -187,7 +205,7 @@ def _interactive(item: dict[str, Any]) -> says.Inbound:
     node = item["interactive"]
     for kind in ("button_reply", "list_reply"):
         if kind in node:
-            return _tap(node[kind].get("id"), node[kind].get("title"))
+            return _tap(node[kind].get("id"), node[kind].get("title"), node[kind].get("description"))
     if "nfm_reply" in node:
         return _answers(node["nfm_reply"])
     if "call_permission_reply" in node:
@@ -195,9 +213,9 @@ def _interactive(item: dict[str, Any]) -> says.Inbound:
     return says.Other(loose.line(node.get("type"), KIND_MAX) or "interactive")
 
 
-def _tap(id_: Any, title: Any) -> says.Inbound:
-    tapped, words = loose.line(id_, says.ID_MAX), loose.line(title, 200)
-    return says.Tap(tapped, words) if tapped else says.Other("interactive", words)
+def _tap(id_: Any, title: Any, description: Any = "") -> says.Inbound:
+    tap = says.Tap(loose.line(id_, says.ID_MAX), loose.line(title, 200), loose.line(description, 200))
+    return tap if tap.id else says.Other("interactive", tap.text)
 
 
 def _template_button(item: dict[str, Any]) -> says.Inbound:
@@ -219,19 +237,29 @@ def _answers(node: dict[str, Any]) -> says.Inbound:
 
 
 def _order(item: dict[str, Any]) -> says.Inbound:
+    """Read an order; a line that is incomplete costs itself what it lacks, never the order."""
     node = item["order"]
-    bought = tuple(
-        says.Item(
-            product=loose.line(line["product_retailer_id"], 200),
-            quantity=loose.number(line["quantity"], 0, 1e9),
-            price=loose.number(line["item_price"], 0, 1e12),
-            currency=loose.line(line.get("currency"), 10),
-        )
-        for line in node["product_items"]
+    bought = tuple(_bought(loose.node(line)) for line in loose.items(node.get("product_items")))
+    note = loose.text(node.get("text"), says.TEXT_MAX)
+    if not any(line != NOTHING for line in bought):
+        return says.Other("order", note)
+    return says.Order(loose.line(node.get("catalog_id"), 100), bought, note)
+
+
+def _bought(line: dict[str, Any]) -> says.Item:
+    return says.Item(
+        product=loose.line(line.get("product_retailer_id"), 200),
+        quantity=_amount(line.get("quantity"), 1e9),
+        price=_amount(line.get("item_price"), 1e12),
+        currency=loose.line(line.get("currency"), 10),
     )
-    if not bought:
-        raise loose.Unusable("an order of nothing")
-    return says.Order(loose.line(node.get("catalog_id"), 100), bought, loose.text(node.get("text"), says.TEXT_MAX))
+
+
+def _amount(value: Any, most: float) -> float | None:
+    try:
+        return loose.number(value, 0, most)
+    except (ValueError, OverflowError):
+        return None
 
 
 def _unsupported(item: dict[str, Any]) -> says.Inbound:

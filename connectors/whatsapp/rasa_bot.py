@@ -207,7 +207,7 @@ class Bot:
             case says.Text():
                 return await self._understand_text(content.text)
             case says.Tap():
-                return self._tapped(content) or await self._understand_text(content.text)
+                return self._tapped(content) or await self._understand_text(content.title)
             case says.Place():
                 entities = {"latitude": content.latitude, "longitude": content.longitude}
                 return _certain("sent_location", content.text or "(location)", entities)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import date, timedelta
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
@@ -15,7 +16,7 @@ import requests
 import sqlalchemy as sa
 
 from actions.backoffice import BackofficeDown, HttpBackoffice, NoBackoffice, Order, OrderStatus, SqlBackoffice, orders
-from actions.demo_shop import MIA, PRIYA, SAM, open_demo_shop
+from actions.demo_shop import MIA, ORDERS, PRIYA, SAM, open_demo_shop
 from actions.surroundings import backoffice_of
 from bot.content.catalogue import Catalogue
 from bot.settings import ROOT, Settings
@@ -40,6 +41,19 @@ def test_opening_the_demo_shop_again_changes_nothing_in_it(tmp_path: Path) -> No
         connection.execute(sa.update(orders).where(orders.c.number == "FH10533").values(status="shipped"))
     found = SqlBackoffice(open_demo_shop(tmp_path / "shop.db")).order("FH10533")
     assert found is not None and found.status is OrderStatus.SHIPPED
+
+
+def test_two_first_orders_at_once_open_one_demo_shop(tmp_path: Path) -> None:
+    together = threading.Barrier(8)
+
+    def opens(path: Path) -> int:
+        together.wait(10)
+        with open_demo_shop(path).connect() as connection:
+            return len(connection.execute(sa.select(orders)).all())
+
+    with ThreadPoolExecutor(8) as pool:
+        for n in range(10):
+            assert set(pool.map(opens, [tmp_path / f"{n}.db"] * 8)) == {len(ORDERS)}
 
 
 def test_a_broken_shop_is_a_shop_that_is_down(tmp_path: Path) -> None:

@@ -120,3 +120,14 @@ def test_whatever_is_said_or_heard_survives_a_row(content: says.Content) -> None
     row = json.loads(json.dumps(says.to_json(content)))
     assert says.from_json(row) == content
     assert isinstance(content.text, str) and says.type_of(content)
+
+
+def test_what_was_filled_into_a_form_reads_as_lines_however_deep_it_lies() -> None:
+    address = {"in_pin_code": "400063", "city": "Mumbai", "landmark": ""}
+    form = Answers("address_message", {"saved_address_id": None, "values": address})
+    assert form.text.splitlines() == ["saved address id: –", "in pin code: 400063", "city: Mumbai", "landmark: –"]
+    inside = {"gift": True, "sizes": ["S", 2], "bill_to": {"city": "Leeds", "lines": [{"sku": "A"}, {"sku": "B"}]}}
+    assert Answers("flow", inside).text.splitlines() == [
+        "gift: yes", "sizes: S, 2", "bill to, city: Leeds", "bill to, lines, sku: A", "bill to, lines, sku: B",
+    ]  # fmt: skip
+    assert len(Answers("flow", {f"{n}": "x" * 1000 for n in range(1000)}).text) == says.READ_MAX

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -166,6 +167,24 @@ def test_a_hidden_contact_who_moves_is_told_by_user_ids_alone(stage: Stage) -> N
     assert (moved["system"]["previous_user_id"], moved["system"]["user_id"]) == (old["user_id"], new["user_id"])
     assert "wa_id" not in moved["system"]
     assert "from" not in moved
+
+
+def test_whoever_gets_a_freed_number_is_somebody_else(tmp_path: Path) -> None:
+    state, new_phone = tmp_path / "simulator.sqlite", "447700900777"
+    ids = []
+    with a_business() as business:
+        for name in ("Noa", "Kim", "Lou"):  # one after the other on the same number, over restarts
+            with a_stage(business, state=state) as stage:
+                first = stage.control("/contacts", {"name": name, "phone": "447700900950"}).json()
+                ids += [first["user_id"]]
+                moved = stage.control("/contacts/447700900950/number", {"phone": new_phone}).json()
+                ids += [moved["user_id"]]  # and takes the next one's number away from whoever has it
+        with a_stage(business, state=state) as stage:
+            kept = [one["user_id"] for one in stage.get("/api/contacts") if one["phone"] == new_phone]
+            requests.post(f"{stage.base}/contacts", data={"name": "Ada", "phone": "447700900950"}, timeout=5)
+            ids += [one["user_id"] for one in stage.get("/api/contacts") if one["phone"] == "447700900950"]
+    assert kept == [ids[5]]
+    assert len(ids) == len(set(ids)) == 7
 
 
 def test_a_contact_can_be_known_by_phone_by_user_id_or_by_both(stage: Stage) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from bot.messages import Answers, Card, Cards, Media, Other, Place, Reaction, Tap, Text
+from bot.messages import Answers, Card, Cards, Item, Media, Order, Other, Place, Reaction, Tap, Text, from_json, to_json
 from bot.updates import ContactRef, Edited, Misdirected, Received, Renumbered, Reported, Unsupported, Warned
 from bot.vocabulary import Status
 from connectors.whatsapp import webhook
@@ -158,6 +158,12 @@ def test_a_message_to_a_number_another_system_answers_is_only_kept() -> None:
         ("location", {"latitude": 51.5, "longitude": -0.1, "name": "Home"}, Place(51.5, -0.1, "Home")),
         ("interactive", {"type": "button_reply", "button_reply": {"id": "/x", "title": "X"}}, Tap("/x", "X")),
         ("interactive", {"type": "list_reply", "list_reply": {"id": "/y", "title": "Y"}}, Tap("/y", "Y")),
+        (
+            "interactive",
+            {"list_reply": {"id": "row_7", "title": "Refund", "description": "for order FH1"}},
+            Tap("row_7", "Refund", "for order FH1"),
+        ),
+        ("location", {"latitude": 1, "longitude": 2, "url": "https://a.example"}, Place(1, 2, url="https://a.example")),
         ("button", {"payload": "P", "text": "Yes"}, Tap("P", "Yes")),
         ("reaction", {"message_id": "w", "emoji": "👍"}, Reaction("w", "👍")),
         ("reaction", {"message_id": "w", "emoji": "👍" * 50}, Reaction("w", "👍" * 32)),
@@ -188,14 +194,91 @@ def test_a_message_to_a_number_another_system_answers_is_only_kept() -> None:
         (
             "order",
             {"product_items": [{"product_retailer_id": "K", "quantity": "lots", "item_price": 1}]},
-            Other("order"),
+            Order("", (Item("K", None, 1, ""),)),
         ),
+        ("order", {"product_items": [{}, None], "text": "as a gift"}, Other("order", "as a gift")),
         ("unsupported", {"type": ["?"]}, Other("unsupported")),
         ("hologram", {"anything": 1}, Other("hologram")),
     ],
 )
 def test_each_type_means_what_it_says(kind: str, node: dict[str, Any], content: Any) -> None:
     assert read_one(a_message(kind, **{kind: node})).content == content
+
+
+def test_a_contact_card_keeps_all_that_is_on_it() -> None:
+    card = {
+        "name": {"formatted_name": "Bob B"},
+        "phones": [{"phone": "+44 1", "wa_id": "441"}],
+        "emails": [{"email": "b@b.example"}],
+        "addresses": [{"street": "1 Lane", "city": "Leeds", "zip": "LS1", "country": "UK"}, {"type": "HOME"}],
+        "urls": [{"url": "https://b.example"}],
+        "birthday": "1990-01-01",
+        "org": {"company": "Co", "title": "Boss", "department": "Sales"},
+        "vcard": "BEGIN:VCARD\nFN:Robert\nTEL:+44 2\nNOTE:x\nEND:VCARD",
+    }
+    cards = read_one(a_message("contacts", contacts=[card])).content
+    assert cards.text.splitlines() == [
+        "Bob B", "Work: Boss, Sales", "Company: Co", "Phone: +44 1", "E-mail: b@b.example",
+        "Address: 1 Lane, Leeds, LS1, UK", "Web: https://b.example", "Birthday: 1990-01-01",
+    ]  # fmt: skip
+    assert from_json(json.loads(json.dumps(to_json(cards)))) == cards
+    before = {"kind_of": "contacts", "asked": False, "cards": [{"name": "A", "phones": ["1"], "organisation": ""}]}
+    assert from_json(before) == Cards((Card("A", phones=("1",)),))
+
+
+@pytest.mark.parametrize(
+    ("lines", "card"),
+    [
+        (["TEL:+44123"], Card("", phones=("+44123",))),
+        (
+            ["FN:Ann", "item1.TEL;type=CELL;waid=44123:+44 123", "TEL:tel:+44 5"],
+            Card("Ann", phones=("+44 123", "+44 5")),
+        ),
+        (
+            ["N:Okafor;Sam;;;", "ORG:Co\\; Sons;Sales"],
+            Card("Sam Okafor", "Sam", organisation="Co; Sons", department="Sales"),
+        ),
+        (
+            [
+                "FN:Ann",
+                'ADR;LABEL="a:b":;;1 Lane\\, Flat 2;Leeds;;LS1;UK',
+                "URL:https\\://a.example",
+                "BDAY:1990-01-01",
+            ],
+            Card(
+                "Ann", addresses=("1 Lane, Flat 2, Leeds, LS1, UK",), urls=("https://a.example",), birthday="1990-01-01"
+            ),
+        ),
+        (["FN:An", " n", "EMAIL;TYPE=HOME:a@", "\ta.example"], Card("Ann", emails=("a@a.example",))),
+        (["FN;ENCODING=QUOTED-PRINTABLE;CHARSET=UTF-8:J=C3=B6=", "rg", "TITLE:Boss"], Card("Jörg", title="Boss")),
+        (["PHOTO;ENCODING=b:" + "A" * 90_000, 'FN;"x:Lost', "no colon", "", ":", "TEL:", "FN:Ann"], Card("Ann")),
+        (["FN:Ann", "END:VCARD", "BEGIN:VCARD", "TEL:+44 9"], Card("Ann")),
+    ],
+)
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_a_card_that_came_only_as_a_vcard_is_read(lines: list[str], card: Card, end: str) -> None:
+    text = end.join(["BEGIN:VCARD", "VERSION:3.0", *lines, "END:VCARD"])
+    assert read_one(a_message("contacts", contacts=[{"vcard": text}])).content == Cards((card,))
+
+
+def test_the_vcard_somebody_wrote_is_not_believed_which_number_is_whose() -> None:
+    card = {"origin": "contact_request", "vcard": "BEGIN:VCARD\nTEL;waid=447700900999:+44 7700 900999\nEND:VCARD"}
+    (read,) = read_one(a_message("contacts", contacts=[card])).content.cards
+    assert (read.phones, read.wa_id) == (("+44 7700 900999",), "")
+
+
+def test_an_order_with_an_incomplete_line_is_shown_as_far_as_it_can_be_read() -> None:
+    whole = {"product_retailer_id": "A", "quantity": "2", "item_price": "10.5", "currency": "USD"}
+    lines = [whole, {"product_retailer_id": "B"}, {"quantity": 3, "item_price": 1}, None]
+    order = read_one(a_message("order", order={"catalog_id": "1", "text": "a note", "product_items": lines})).content
+    assert order.text.splitlines() == [
+        "2 × A, 10.5 USD each",
+        "B (came incomplete)",
+        "3 × a product without a name, 1 each (came incomplete)",
+        "a product without a name (came incomplete)",
+        "a note",
+    ]
+    assert from_json(json.loads(json.dumps(to_json(order)))) == order
 
 
 def test_nobody_owes_a_reaction_an_answer() -> None:

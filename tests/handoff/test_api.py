@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
-from datetime import datetime
+from datetime import datetime, timedelta
 
+import pytest
 import sqlalchemy as sa
 from flask import Flask
 
 from bot.ledger.tables import contacts, messages
 from bot.ledger.transaction import Ledger
+from bot.messages import Media, Place, Tap
 from bot.vocabulary import Role, Status
+from handoff import api
 from tests.factories import NOW
 from tests.handoff import seeding
 from tests.handoff.conftest import Api, Clock, an_api
@@ -273,3 +276,38 @@ def test_a_disabled_account_and_its_token_are_out(app: Flask, ledger: Ledger, an
     with ledger.writing() as tx:
         tx.execute(sa.text("UPDATE accounts SET disabled_at = '2026-01-01'"))
     assert ann.get("/conversations").status_code == 401
+
+
+def test_a_voice_note_a_place_and_a_tapped_row_say_all_that_came(ledger: Ledger, ann: Api) -> None:
+    story = seeding.a_conversation(ledger, NOW)
+    story.says(Media("audio", media_id="1", voice=True), intent=None)
+    story.says(Media("audio", media_id="2"), intent=None)
+    story.says(Place(1.0, 2.0, url="https://a.example"), intent=None)
+    story.says(Tap("row_7", "Refund", "for order FH1"), intent=None)
+    found = ann.get(f"/conversations/{story.key}/messages").json
+    voice, sound, place, tap = [one for one in found if one["type"] in ("audio", "location", "tap")]
+    assert voice["voice"] is True and "voice" not in sound
+    assert place["place"] == {"latitude": 1.0, "longitude": 2.0, "name": "", "address": "", "url": "https://a.example"}
+    assert tap["text"] == "Refund\nfor order FH1"
+
+
+def test_who_waits_or_is_held_is_listed_however_many_came_after(
+    ledger: Ledger, ann: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waits = [seeding.a_handoff(ledger, NOW, f"Q{n}", f"44770090010{n}").key for n in range(3)]
+    held = seeding.a_handoff(ledger, NOW, "Kim", "447700900103")
+    held.taken_by(ann.account)
+    later = NOW + timedelta(hours=1)
+    talk = [
+        seeding.a_conversation(ledger, later + timedelta(minutes=n), f"B{n}", f"44770090020{n}").key for n in range(3)
+    ]
+    whole = ann.get("/conversations")
+    assert len(whole.json) == 7 and "Baton-More" not in whole.headers
+    monkeypatch.setattr(api, "LISTED", 2)
+    cut = ann.get("/conversations")
+    keys = [one["key"] for one in cut.json]
+    assert keys[:2] == [talk[2], talk[1]] and set(keys[2:]) == {*waits, held.key}
+    assert cut.headers["Baton-More"] == "true"
+    assert {one["key"] for one in ann.get("/conversations?holder=queue").json} == set(waits)
+    bots = ann.get("/conversations?holder=bot")
+    assert ([one["key"] for one in bots.json], bots.headers["Baton-More"]) == ([talk[2], talk[1]], "true")

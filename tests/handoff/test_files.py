@@ -331,7 +331,7 @@ def test_the_api_tells_all_that_the_page_shows_beside_the_words(desk: Desk) -> N
         {"quotes": {"id": None, "wamid": unknown, "author": None, "text": None}},
         {"reaction": {"emoji": "👍", "to": str(quoted), "wamid": "wamid.words"}},
         {"reaction": {"emoji": "", "to": None, "wamid": unknown}},
-        {"place": {"latitude": 51.4545, "longitude": -2.5879, "name": "Here", "address": "College Green"}},
+        {"place": {"latitude": 51.4545, "longitude": -2.5879, "name": "Here", "address": "College Green", "url": ""}},
     ]
 
 

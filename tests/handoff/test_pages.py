@@ -315,6 +315,26 @@ def test_a_contact_card_shows_all_that_is_on_it(browser: FlaskClient, quick_ledg
         "E-mail joe@tents.example E-mail j@home.example Name Tents &amp; Co E-mail shop@tents.example"
     ) in said
     assert "Shared their own number Name Mia Phone 447700900101" in said
+    bob = Card(
+        "Bob", title="Boss", department="Sales", addresses=("1 Lane, Leeds",), birthday="1990-01-01",
+        urls=("https://bob.example/?a=<b>", "javascript:alert(1)"),
+    )  # fmt: skip
+    story.says(Cards((bob,)), intent=None)
+    page = browser.get(f"/conversations/{story.key}").text
+    for fact in ("Work Boss, Sales", "Address 1 Lane, Leeds", "Web javascript:alert(1)", "Birthday born 1990-01-01"):
+        assert fact in text_of(page)
+    assert 'href="https://bob.example/?a=&lt;b&gt;"' in page and 'href="javascript' not in page
+
+
+def test_a_place_and_a_tapped_row_show_all_that_is_in_them(browser: FlaskClient, quick_ledger: Ledger) -> None:
+    story = seeding.a_conversation(quick_ledger, NOW)
+    story.says(Place(1.0, 2.0, url="https://maps.example/?a=<b>"), intent=None)
+    story.says(Place(1.0, 2.0, url="javascript:alert(1)"), intent=None)
+    story.says(Tap("row_7", "Refund", "for order FH1"), intent=None)
+    page = browser.get(f"/conversations/{story.key}").text
+    assert 'href="https://maps.example/?a=&lt;b&gt;"' in page
+    assert "javascript:alert(1)" in text_of(page) and 'href="javascript' not in page
+    assert "Tapped Refund for order FH1" in text_of(page)
 
 
 def test_who_stopped_marketing_messages_is_shown_so(browser: FlaskClient, quick_ledger: Ledger) -> None:

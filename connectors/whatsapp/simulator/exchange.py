@@ -160,12 +160,14 @@ class Exchange:
         digits = digits_of(phone)
         magic = BY_PHONE.get(digits)
         name, hides_number = (magic.name, magic.hides_number) if magic else (f"+{digits}", False)
-        return self.store.contact(digits) or Contact(digits, name, user_id_of(digits), hides_number)
+        known = self.store.contact(digits)
+        return known or Contact(digits, name, user_id_of(digits, self.store.times_freed(digits)), hides_number)
 
     def move(self, number: str, phone: str, new_phone: str, *, quietly: bool = False) -> Contact:
         """A contact changes the phone number: a new BSUID comes with it, and the business is told of both."""
-        old = self.contact(phone)
-        fresh = replace(old, phone=digits_of(new_phone), user_id=user_id_of(digits_of(new_phone)))
+        old, digits = self.contact(phone), digits_of(new_phone)
+        owner = self.store.times_freed(digits) + (self.store.contact(digits) is not None)
+        fresh = replace(old, phone=digits, user_id=user_id_of(digits, owner))
         if not quietly:
             self.write(number, phone, bodies.moved(old, fresh))
         self.store.add_contact(old)

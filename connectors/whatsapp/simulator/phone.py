@@ -15,7 +15,7 @@ from connectors.whatsapp.simulator.bubbles import Bubble, Row, bubbles, row
 from connectors.whatsapp.simulator.exchange import Exchange
 from connectors.whatsapp.simulator.limits import LONGEST_TEXT, digits_of, phone_of
 from connectors.whatsapp.simulator.magic import BY_PHONE, MAGIC
-from connectors.whatsapp.simulator.rows import INBOUND, Contact, user_id_of
+from connectors.whatsapp.simulator.rows import INBOUND, Contact
 
 SHOWN = 200
 NEW_PHONES = range(447700900900, 447700901000)
@@ -193,7 +193,7 @@ def blueprint(exchange: Exchange, business: str, webhook_url: str) -> Blueprint:
         if store.contact(phone) or phone in BY_PHONE:
             # The phone is somebody's already: it is picked up as it is, and the page says whose it is.
             return redirect(url_for("phone.conversation_page", number=number, phone=phone, taken=1), 303)
-        store.add_contact(Contact(phone, name[:80], user_id_of(phone)))
+        store.add_contact(replace(exchange.contact(phone), name=name[:80]))
         exchange.feed.signal(phone)
         return redirect(url_for("phone.conversation_page", number=number, phone=phone), 303)
 

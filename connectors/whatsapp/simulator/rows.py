@@ -116,7 +116,8 @@ def new_wamid(phone: str) -> str:
     return "wamid." + base64.b64encode(stuff).decode()
 
 
-def user_id_of(phone: str) -> str:
-    """Return the business-scoped user ID of a phone: always the same, never the number itself."""
-    digits = str(int(hashlib.sha256(f"fernhill:{phone}".encode()).hexdigest(), 16))[:17]
+def user_id_of(phone: str, owner: int = 0) -> str:
+    """Return the business-scoped user ID of a phone's owner: each has another, always the same, never the number."""
+    whose = f"fernhill:{phone}:{owner}" if owner else f"fernhill:{phone}"
+    digits = str(int(hashlib.sha256(whose.encode()).hexdigest(), 16))[:17]
     return f"GB.{digits}"

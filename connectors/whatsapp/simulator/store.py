@@ -138,10 +138,20 @@ class Store:
     def move_contact(self, old: Contact, new: Contact) -> None:
         """Give a contact another phone and BSUID; the conversation moves along, as on the phone."""
         with self.writing():
+            self._free(old.phone)
+            if self.contact(new.phone):  # somebody had it, and has it no longer
+                self._free(new.phone)
             self._rows("DELETE FROM contacts WHERE phone = ? AND phone != ?", new.phone, old.phone)
             self._rows("UPDATE contacts SET phone = ?, user_id = ? WHERE phone = ?", new.phone, new.user_id, old.phone)
             for table in ("messages", "windows", "blocked"):
                 self._rows(f"UPDATE OR REPLACE {table} SET phone = ? WHERE phone = ?", new.phone, old.phone)  # noqa: S608
+
+    def times_freed(self, phone: str) -> int:
+        """Return how many people had this number before: whoever gets it next is none of them."""
+        return int((self.kept("freed") or {}).get(phone, 0))
+
+    def _free(self, phone: str) -> None:
+        self.keep("freed", {**(self.kept("freed") or {}), phone: self.times_freed(phone) + 1})
 
     # Messages
 
