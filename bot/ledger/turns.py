@@ -153,7 +153,7 @@ def begin_turn(
         sa.select(turns).where(turns.c.conversation_id == row.id, turns.c.state == TurnState.RUNNING)
     ).first()
     hears = does_bot_hear(row.holder, manners.invited, handoffs.reason_of(tx, row.id, row.holder))
-    if running is not None and (not hears or not may_bot_speak(row.holder, running.epoch, row.muted_at)):
+    if running is not None and (not hears or _is_over(tx, row, running)):
         _close(tx, running.id, TurnState.MUTED, now)
         running = None
     if running is not None and running.attempts >= TRIES:
@@ -197,6 +197,11 @@ def begin_turn(
     if manners.shows_typing and turn.heard[-1].wamid:
         errands.show_seen(tx, row.id, turn.heard[-1].wamid, row.phone_number_id, typing=True, now=now)
     return turn
+
+
+def _is_over(tx: Transaction, row: Any, running: Any) -> bool:
+    """Say whether nobody wants to hear what a turn that died has to say: a person took over, or all was taken back."""
+    return not may_bot_speak(row.holder, running.epoch, row.muted_at) or not _heard_in(tx, row.id, running.id)
 
 
 def _burst(waiting: list[Any], quiet: timedelta, now: datetime) -> tuple[list[Any], datetime | None]:
@@ -260,7 +265,7 @@ def _turn(tx: Transaction, row: Any, turn_id: int, epoch: int, attempt: int) -> 
 
 
 def _heard_in(tx: Transaction, conversation_id: int, turn_id: int) -> tuple[Heard, ...]:
-    mine = (messages.c.turn_id == turn_id) & (messages.c.author == Author.CONTACT)
+    mine = (messages.c.turn_id == turn_id) & (messages.c.author == Author.CONTACT) & messages.c.deleted_at.is_(None)
     rows = tx.execute(sa.select(messages).where(mine).order_by(messages.c.at, messages.c.id)).all()
     heard = []
     for row in rows:
