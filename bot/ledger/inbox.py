@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import itertools
 import logging
 import sqlite3
@@ -27,8 +28,10 @@ from bot.ledger.tables import (
     doors,
     edits,
     messages,
+    turns,
     updates,
 )
+from bot.ledger.tables import handoffs as handoffs_table
 from bot.ledger.transaction import Transaction
 from bot.ledger.upsert import insert_new, take_ids
 from bot.updates import (
@@ -47,7 +50,7 @@ from bot.updates import (
     Update,
     Warned,
 )
-from bot.vocabulary import Author, Change, Errand, Holder, Status, UpdateState
+from bot.vocabulary import Author, Change, Errand, Holder, Status, TurnState, UpdateState
 
 log = logging.getLogger(__name__)
 
@@ -55,7 +58,10 @@ RECORDING_LOCK = 0x6261746F6E  # any number nobody else uses on this database
 OPEN_FOR_S = 3.0  # after the webhook was seen open, it is taken for open
 PHONE_QUIET = timedelta(minutes=30)  # after which a conversation somebody answers from the phone is the bot's again
 META_AGENT = "Meta's Business Agent"
+ALARM_NAME_MAX = 64
+TAKEN_BACK = "(deleted)"  # in place of what nobody may read any more
 GONE_WRONG = {"REJECTED", "PAUSED", "DISABLED", "QUALITY RED"}  # of a template
+GOOD_AGAIN = {"APPROVED", "REINSTATED", "UNPAUSED", "QUALITY YELLOW", "QUALITY GREEN"}
 # Made once, since building a statement costs more than running it, and these run for every delivery.
 KEEP_DELIVERY = sa.insert(deliveries)
 KEEP_UPDATE = sa.insert(updates)
@@ -323,13 +329,7 @@ def _write(tx: Transaction, update: Update, delivery_id: int, around: _Around) -
             new = contacts.prefer(tx, contact_id, marketing=update.marketing, at=update.at or now)
             return _Written("preference", UpdateState.HANDLED if new else UpdateState.REPEATED)
         case TemplatesChanged():
-            errands.ask(tx, Errand.TEMPLATES, "all", now=now)
-            if update.what in GONE_WRONG:
-                words = (
-                    f"Meta says of the template {update.name} ({update.language}): {update.what}. See Meta's console."
-                )
-                alarms.raise_alarm(tx, f"template {update.name}"[:64], words, now)
-            return _Written("templates", UpdateState.HANDLED, remark=f"{update.name} {update.language}: {update.what}")
+            return _template(tx, update, now)
         case Warned():
             alarms.raise_alarm(tx, f"meta {update.kind}"[:64], update.words, now)
             return _Written(update.kind, UpdateState.HANDLED, remark=update.words)
@@ -352,6 +352,27 @@ def _write(tx: Transaction, update: Update, delivery_id: int, around: _Around) -
         case Unsupported():
             log.info("an update we have no use for was kept", extra={"action": "update_kept", "kind": update.kind[:64]})
             return _Written(update.kind, UpdateState.KEPT, remark=update.remark)
+
+
+def _template(tx: Transaction, update: TemplatesChanged, now: datetime) -> _Written:
+    """Have the list read anew; what went wrong rings until it is good again."""
+    errands.ask(tx, Errand.TEMPLATES, "all", now=now)
+    name = _template_alarm(update)
+    if update.what in GOOD_AGAIN:
+        alarms.clear(tx, name)
+    if update.what in GONE_WRONG:
+        words = f"Meta says of the template {update.name} ({update.language}): {update.what}. See Meta's console."
+        alarms.raise_alarm(tx, name, words, now)
+    return _Written("templates", UpdateState.HANDLED, remark=f"{update.name} {update.language}: {update.what}")
+
+
+def _template_alarm(update: TemplatesChanged) -> str:
+    """Name what is wrong with a template in one language. Its quality is a matter of its own: a paused one stays so."""
+    name = f"template {update.name} {update.language}"
+    name += " quality" if update.what.startswith("QUALITY") else ""
+    if len(name) <= ALARM_NAME_MAX:
+        return name
+    return f"{name[:51]} {hashlib.sha256(name.encode()).hexdigest()[:12]}"  # long names differ at the end
 
 
 def _moved(tx: Transaction, update: Renumbered | IdentityChanged, around: _Around) -> _Written:
@@ -554,26 +575,84 @@ def _apply_edits(tx: Transaction, wamid: str) -> int | None:
     found = tx.execute(sa.select(edits).where(edits.c.original == wamid).order_by(edits.c.at, edits.c.wamid)).all()
     if not found:
         return None
+    gone = any(edit.content is None for edit in found)
+    if gone:  # only that it was changed and taken back is remembered, whether or not the message ever comes
+        tx.execute(sa.update(edits).where(edits.c.original == wamid).values(content=None))
     # What we sent through the API nobody can edit: only contacts' words, and those typed on the phone.
     theirs = sa.or_(messages.c.author == Author.CONTACT, messages.c.agent_name == handoffs.THE_PHONE)
-    find = sa.select(messages.c.id, messages.c.conversation_id).where(messages.c.wamid == wamid, theirs)
+    columns = (messages.c.id, messages.c.conversation_id, messages.c.text, messages.c.turn_id)
+    find = sa.select(*columns).where(messages.c.wamid == wamid, theirs)
     row = tx.execute(find).first()
     if row is None:
         return None
     outbox.lock_conversation(tx, row.conversation_id)
     mine = messages.c.id == row.id
     last = found[-1]
-    if any(edit.content is None for edit in found):
-        gone = says.to_json(says.Other("deleted"))
-        taken_back = {"text": "", "content": gone, "deleted_at": last.at}
+    if gone:
+        taken_back = {"text": "", "content": says.to_json(says.Other("deleted")), "deleted_at": last.at}
         tx.execute(sa.update(messages).where(mine).values(taken_back))
         tx.execute(sa.update(messages).where(mine, messages.c.turn_id.is_(None)).values(waiting=False))
         files.forget(tx, row.id)
+        _change_wishes(tx, row, "")
     else:
         content = says.from_row("text", "", last.content)
         said = {"text": content.text, "content": last.content, "type": says.type_of(content), "edited_at": last.at}
         tx.execute(sa.update(messages).where(mine).values(said))
+        _change_wishes(tx, row, content.text)
     return int(row.conversation_id)
+
+
+def _change_wishes(tx: Transaction, row: Any, words: str) -> None:
+    """Bring what agents read of a contact's wish to the last wording of the message it came from; `row` is as it was.
+
+    A wish is what was said, line by line. The wish of the very turn that heard the message is made anew when it is
+    taken back, so that no other form of the words stays.
+    """
+    old = set(_lines(row.text))
+    theirs = sa.select(handoffs_table).where(handoffs_table.c.conversation_id == row.conversation_id)
+    for one in tx.execute(theirs).all():
+        wish = one.wish
+        if old & set(_lines(wish)):
+            kept = [line for line in wish.splitlines() if not old & set(_lines(line))]
+            wish = "\n".join([*kept, words] if words else kept) or TAKEN_BACK
+        if not words and one.wish and row.turn_id is not None and one.turn_id == row.turn_id:
+            heard = (messages.c.turn_id == row.turn_id) & (messages.c.author == Author.CONTACT)
+            left = tx.execute(sa.select(messages.c.text).where(heard).order_by(messages.c.at, messages.c.id)).scalars()
+            wish = "\n".join(text for text in left if text) or TAKEN_BACK
+        if wish != one.wish:
+            tx.execute(sa.update(handoffs_table).where(handoffs_table.c.id == one.id).values(wish=wish))
+
+
+def _lines(text: str) -> list[str]:
+    """Return the lines of a text as the bot hears them."""
+    return [line for line in (line.strip("/ \t\r\f\v") for line in text.splitlines()) if line]
+
+
+@dataclass(frozen=True)
+class TakenBack:
+    """A message a turn had heard before it was taken back."""
+
+    wamid: str
+    turn_id: int
+    keys: tuple[str, ...]  # of its conversation, and of those that became one with it
+
+
+def taken_back(tx: Transaction) -> list[TakenBack]:
+    """Return what was taken back after a turn heard it, once that turn is over."""
+    over = (turns.c.id == messages.c.turn_id) & (turns.c.state != TurnState.RUNNING)
+    one = conversations.alias("one")
+    rows = tx.execute(
+        sa.select(messages.c.wamid, messages.c.turn_id, one.c.key)
+        .select_from(edits)
+        .join(messages, messages.c.wamid == edits.c.original)
+        .join(turns, over)
+        .join(one, sa.or_(one.c.id == messages.c.conversation_id, one.c.merged_into == messages.c.conversation_id))
+        .where(messages.c.deleted_at.is_not(None))
+        .distinct()
+        .order_by(messages.c.wamid)
+    ).all()
+    grouped = itertools.groupby(rows, key=lambda row: (row.wamid, row.turn_id))
+    return [TakenBack(wamid, turn_id, tuple(row.key for row in some)) for (wamid, turn_id), some in grouped]
 
 
 def keep_door_open(tx: Transaction, now: datetime) -> None:

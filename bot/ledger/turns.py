@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import logging
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -13,6 +13,7 @@ import sqlalchemy as sa
 
 from bot import messages as says
 from bot.conversation import (
+    BURST_MAX,
     Exchange,
     burst_ends,
     does_bot_hear,
@@ -31,6 +32,8 @@ LEASE = timedelta(seconds=20)  # renewed while the bot thinks; a dead process is
 TRIES = 2  # a turn that dies twice is a person's matter
 BURST_SIZE = 20  # messages; more than that is not one question any more
 UNSEEN = "(something WhatsApp can't show us)"  # another business's bot writes like that, again and again
+SKEW = timedelta(seconds=2)  # as far apart as the clocks of two processes may be
+LOOKS_BACK = 40  # messages, ours and theirs, in which a machine is looked for
 HEARD_IN_SILENCE = 3  # turns without a word (twenty photos while a person is awaited) cost less than answers
 ALONE = (says.Tap, says.Place, says.Order, says.Answers, says.Cards)  # each says all there is to say by itself
 
@@ -150,7 +153,7 @@ def begin_turn(
         sa.select(turns).where(turns.c.conversation_id == row.id, turns.c.state == TurnState.RUNNING)
     ).first()
     hears = does_bot_hear(row.holder, manners.invited, handoffs.reason_of(tx, row.id, row.holder))
-    if running is not None and (not hears or not may_bot_speak(row.holder, running.epoch, row.muted_at)):
+    if running is not None and (not hears or _is_over(tx, row, running)):
         _close(tx, running.id, TurnState.MUTED, now)
         running = None
     if running is not None and running.attempts >= TRIES:
@@ -196,6 +199,11 @@ def begin_turn(
     return turn
 
 
+def _is_over(tx: Transaction, row: Any, running: Any) -> bool:
+    """Say whether nobody wants to hear what a turn that died has to say: a person took over, or all was taken back."""
+    return not may_bot_speak(row.holder, running.epoch, row.muted_at) or not _heard_in(tx, row.id, running.id)
+
+
 def _burst(waiting: list[Any], quiet: timedelta, now: datetime) -> tuple[list[Any], datetime | None]:
     """Return the messages that are answered together, and when; None: at once, nothing can follow that belongs to them.
 
@@ -211,9 +219,16 @@ def _burst(waiting: list[Any], quiet: timedelta, now: datetime) -> tuple[list[An
         length += len(row.text) + 1
         if alone:
             return burst, None
-    arrivals = [min(row.arrived_at or row.at, now) for row in burst]  # later than now: the clock was set back
+    arrivals = [_as_of(row.arrived_at or row.at, now) for row in burst]
     ends = None if len(burst) == BURST_SIZE else burst_ends(arrivals, quiet)
     return sorted(burst, key=lambda one: (one.at, one.id)), ends
+
+
+def _as_of(arrival: datetime, now: datetime) -> datetime:
+    """Return when something arrived by today's clock: much later than now means that it was set back since, who knows
+    how long ago; a little later, that two processes' clocks differ.
+    """
+    return now - BURST_MAX if arrival > now + SKEW else min(arrival, now)
 
 
 def _lease(tx: Transaction, conversation_id: int, owner: str, now: datetime) -> Any:
@@ -250,7 +265,7 @@ def _turn(tx: Transaction, row: Any, turn_id: int, epoch: int, attempt: int) -> 
 
 
 def _heard_in(tx: Transaction, conversation_id: int, turn_id: int) -> tuple[Heard, ...]:
-    mine = (messages.c.turn_id == turn_id) & (messages.c.author == Author.CONTACT)
+    mine = (messages.c.turn_id == turn_id) & (messages.c.author == Author.CONTACT) & messages.c.deleted_at.is_(None)
     rows = tx.execute(sa.select(messages).where(mine).order_by(messages.c.at, messages.c.id)).all()
     heard = []
     for row in rows:
@@ -295,24 +310,42 @@ def _is_too_much(tx: Transaction, row: Any, manners: Manners, now: datetime) -> 
 
 
 def _exchanges(tx: Transaction, conversation_id: int, muted_at: int) -> list[Exchange]:
-    """Return what the contact wrote in the last turns, and how long after our last words each came."""
+    """Return what the contact wrote in the last turns, and how long after our last words each came.
+
+    What became one turn is one exchange: many bots say a thing in two messages.
+    """
     newest = tx.execute(
-        sa.select(messages.c.author, messages.c.type, messages.c.text, messages.c.at, messages.c.arrived_at)
+        sa.select(
+            messages.c.turn_id,
+            messages.c.author,
+            messages.c.type,
+            messages.c.text,
+            messages.c.at,
+            messages.c.arrived_at,
+        )
         .join(turns, turns.c.id == messages.c.turn_id)
         .where(messages.c.conversation_id == conversation_id, turns.c.epoch >= muted_at)
         .order_by(messages.c.id.desc())
-        .limit(12)
+        .limit(LOOKS_BACK)
     ).all()
     exchanges: list[Exchange] = []
-    ours: datetime | None = None
+    ours: list[Any] = []
+    turn_id, since = None, None
     for row in reversed(newest):
         if row.author is not Author.CONTACT:
-            ours = row.at
+            ours.append(row)
             continue
         arrived = row.arrived_at or row.at
         text = row.text if row.type == "text" else UNSEEN if row.type == "unsupported" else ""  # machines do not tap
-        exchanges.append(Exchange(text, None if ours is None else arrived - ours))
-        ours = None
+        if row.turn_id == turn_id:
+            one = exchanges.pop()
+            exchanges.append(replace(one, text=f"{one.text}\n{text}", after_ours=since and arrived - since))
+        else:
+            since = ours[-1].at if ours else None
+            said = tuple(row.text for row in ours)
+            exchanges.append(Exchange(text, since and arrived - since, said))
+        turn_id = row.turn_id
+        ours = []
     return exchanges
 
 

@@ -23,6 +23,7 @@ from bot.ledger.transaction import Ledger
 from bot.ledger.turns import Manners
 from bot.settings import ROOT, Settings
 from connectors.whatsapp.rasa_bot import NAME, Bot
+from connectors.whatsapp.tracker_store import engine_for, keep_forgetting
 from connectors.whatsapp.turns import Turns
 
 log = logging.getLogger(__name__)
@@ -39,6 +40,8 @@ class WhatsAppInput(InputChannel):  # type: ignore[misc]
         self._manners = manners_of(settings, self._catalogue)
         self._turns: Turns | None = None
         self._working: asyncio.Task[None] | None = None
+        self._tracker_url = settings.database_url
+        self._forgetting: asyncio.Task[None] | None = None
 
     @classmethod
     def name(cls) -> str:
@@ -74,9 +77,13 @@ class WhatsAppInput(InputChannel):  # type: ignore[misc]
         bot = await Bot.awake(agent, self._on_new_message, stale)
         self._turns = Turns(self._ledger, self._manners, clock.now, bot.run)
         self._working = asyncio.create_task(self._turns.work())
+        tracker = await asyncio.to_thread(engine_for, self._tracker_url)
+        self._forgetting = asyncio.create_task(keep_forgetting(self._ledger, tracker))
 
     async def _end(self, _app: Sanic, _loop: Any) -> None:
         """Let the turns at work finish."""
+        if self._forgetting is not None:
+            self._forgetting.cancel()
         if self._turns is not None:
             await self._turns.stop(DRAIN_S)
 

@@ -234,7 +234,7 @@ def fault(item: dict[str, Any], _around: Around) -> Update:
     code, words = loose.whole(item.get("code")), _details(item)
     is_said = type(item.get("code")) is int  # 0 is a code, too
     if is_said and KIND_OF.get(code) is SignedOut:
-        return Warned("errors", f"WhatsApp says that we may not send: {in_words(code, words)}")
+        return Warned(f"errors {code}", f"WhatsApp says that we may not send: {in_words(code, words)}")
     return Unsupported("error", f"{code}: {words}")
 
 

@@ -5,6 +5,9 @@ Never in the ledger's own file: a locked save would silently drop a turn there. 
 
 from __future__ import annotations
 
+import asyncio
+import json
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +15,15 @@ import sqlalchemy as sa
 from rasa.core.tracker_store import SQLTrackerStore, TrackerStore
 from rasa.shared.core.domain import Domain
 
-from bot.ledger.transaction import POSTGRES_LIMITS
+from bot.ledger import inbox
+from bot.ledger.transaction import POSTGRES_LIMITS, Ledger
 from bot.settings import Settings
 
+log = logging.getLogger(__name__)
+
 SCHEMA = "rasa_tracker"
+FORGET_EVERY_S = 5.0
+EVENTS = sa.table("events", sa.column("id"), sa.column("sender_id"), sa.column("type_name"), sa.column("data"))
 
 
 def engine_for(database_url: str) -> sa.engine.Engine:
@@ -53,3 +61,41 @@ class BatonTrackerStore(SQLTrackerStore):  # type: ignore[misc]  # Rasa has no t
         self.Base.metadata.create_all(self.engine)
         self.sessionmaker = sa.orm.session.sessionmaker(bind=self.engine)
         TrackerStore.__init__(self, domain, event_broker, **{k: v for k, v in kwargs.items() if k != "host"})
+
+
+async def keep_forgetting(ledger: Ledger, engine: sa.engine.Engine) -> None:
+    """Take out of the tracker what contacts take back, until cancelled; what was missed meanwhile comes first."""
+    done: set[str] = set()
+    while True:
+        try:
+            await asyncio.to_thread(forget, ledger, engine, done)
+        except Exception:  # a database may be away for a while
+            log.exception("taking words out of the tracker failed", extra={"action": "forget_failed"})
+        await asyncio.sleep(FORGET_EVERY_S)
+
+
+def forget(ledger: Ledger, engine: sa.engine.Engine, done: set[str]) -> None:
+    """Blank what turns heard and was taken back since, but for what is `done`.
+
+    The event stays, with its intent, so that Rasa's state is what it was. Slots that were filled from it stay, too.
+    """
+    with ledger.reading() as tx:
+        gone = [one for one in inbox.taken_back(tx) if one.wamid not in done]
+    for one in gone:
+        heard = sa.select(EVENTS.c.id, EVENTS.c.data).where(
+            EVENTS.c.sender_id.in_(one.keys), EVENTS.c.type_name == "user"
+        )
+        with engine.begin() as connection:
+            for row in connection.execute(heard).all():
+                event = json.loads(row.data)
+                if event.get("message_id") == str(one.turn_id):
+                    blank = json.dumps(_blank(event))
+                    connection.execute(sa.update(EVENTS).where(EVENTS.c.id == row.id).values(data=blank))
+        done.add(one.wamid)
+
+
+def _blank(event: dict[str, Any]) -> dict[str, Any]:
+    parsed = event.get("parse_data") or {}
+    kept = {name: parsed[name] for name in ("intent", "intent_ranking", "message_id", "metadata") if name in parsed}
+    entities = [{**entity, "value": inbox.TAKEN_BACK} for entity in parsed.get("entities") or []]
+    return {**event, "text": inbox.TAKEN_BACK, "parse_data": {**kept, "text": inbox.TAKEN_BACK, "entities": entities}}

@@ -281,7 +281,7 @@ EXPECTED: dict[str, list[Update]] = {
     # errors that belong to no message
     "error_of_the_system": [Unsupported("error", "130429: Cloud API message throughput has been reached.")],
     "error_of_the_account": [
-        Warned("errors", f"WhatsApp says that we may not send: {in_words(131031, 'Account has been locked')}")
+        Warned("errors 131031", f"WhatsApp says that we may not send: {in_words(131031, 'Account has been locked')}")
     ],
     # nothing for us
     "call": [Unsupported("calls", "a call; calls are not served")],

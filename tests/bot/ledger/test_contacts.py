@@ -9,7 +9,7 @@ import pytest
 import sqlalchemy as sa
 
 from bot.ledger import handoffs, inbox, outbox, transcript
-from bot.ledger.tables import contacts, conversations, messages
+from bot.ledger.tables import contacts, conversations, edits, messages
 from bot.ledger.transaction import Ledger
 from bot.messages import Card, Cards, Media, Other, Text
 from bot.updates import (
@@ -367,6 +367,74 @@ def test_what_was_taken_back_is_gone_and_nobody_answers_it(ledger: Ledger, first
     assert first == "the message" or waiting[-1] == set()
 
 
+def test_what_was_taken_back_leaves_its_edits_and_the_wish_too(ledger: Ledger) -> None:
+    secret, other = a_text("a person please, my PIN is 1234"), a_text("it is about my order")
+    (conversation_id,) = heard(ledger, secret, other)
+    turn = begun(ledger, conversation_id)
+    assert turn is not None
+    handed_off(ledger, turn)
+    ended(ledger, turn, silent=True)
+
+    def wish() -> str:
+        with ledger.reading() as tx:
+            (one,) = transcript.list_of(tx)
+            return one.wish
+
+    heard(ledger, Edited(a_wamid(), secret.wamid, Text("a person please, my PIN is 5678"), later(5)))
+    assert "5678" in wish() and "1234" not in wish()
+    heard(ledger, Deleted(a_wamid(), secret.wamid, later(6)))
+    assert wish() == "it is about my order"
+    with ledger.reading() as tx:
+        assert [one.content for one in tx.execute(sa.select(edits))] == [None, None]
+        (gone,) = inbox.taken_back(tx)
+        assert (gone.wamid, gone.turn_id, gone.keys) == (secret.wamid, turn.id, (turn.key,))
+    heard(ledger, Deleted(a_wamid(), other.wamid, later(7)))
+    assert wish() == inbox.TAKEN_BACK
+
+
+def test_what_was_taken_back_leaves_the_wish_of_a_later_turn(ledger: Ledger) -> None:
+    """*A person please* is about what was said before."""
+    secret = a_text("my PIN is 1234")
+    (conversation_id,) = heard(ledger, secret)
+    first = begun(ledger, conversation_id)
+    assert first is not None
+    ended(ledger, first, "Sorry?")
+    second = a_turn(ledger, "a person please")
+    handed_off(ledger, replace(second, heard=first.heard))
+    heard(ledger, Deleted(a_wamid(), secret.wamid, later(6)))
+    with ledger.reading() as tx:
+        assert transcript.list_of(tx)[0].wish == inbox.TAKEN_BACK
+
+
+def test_what_was_taken_back_is_not_answered_when_its_turn_is_done_again(ledger: Ledger) -> None:
+    secret, other = a_text("oops"), a_text("where is my order?")
+    (conversation_id,) = heard(ledger, secret, other)
+    assert begun(ledger, conversation_id) is not None
+    heard(ledger, Deleted(a_wamid(), secret.wamid, later(2)))
+    again = begun(ledger, conversation_id, owner="b", now=later(30))
+    assert again is not None and (again.attempt, again.words) == (2, "where is my order?")
+    heard(ledger, Deleted(a_wamid(), other.wamid, later(31)))
+    assert begun(ledger, conversation_id, owner="c", now=later(60)) is None, "nothing is left to answer"
+    with ledger.reading() as tx:
+        assert not tx.execute(sa.select(messages.c.waiting).where(messages.c.waiting)).all()
+        assert transcript.list_of(tx)[0].holder is Holder.BOT
+
+
+def test_the_alarm_of_a_template_ends_with_its_good_news(ledger: Ledger) -> None:
+    def raised(language: str, what: str, name: str = "reopen") -> set[str]:
+        heard(ledger, TemplatesChanged(name, language, what))
+        with ledger.reading() as tx:
+            return {alarm.name for alarm in inbox.alarms.raised(tx)}
+
+    raised("en", "PAUSED")
+    raised("de", "QUALITY RED")
+    assert raised("de", "APPROVED") == {"template reopen en", "template reopen de quality"}
+    assert raised("en", "APPROVED") == {"template reopen de quality"}
+    assert raised("de", "QUALITY GREEN") == set()
+    raised("en", "PAUSED", "x" * 100 + "1")
+    assert len(raised("en", "PAUSED", "x" * 100 + "2")) == 2
+
+
 def test_nobody_edits_what_we_sent(ledger: Ledger) -> None:
     turn = a_turn(ledger)
     ended(ledger, turn, "Your refund is £10.")
@@ -429,7 +497,7 @@ def test_what_metas_own_agent_says_is_heard_and_nothing_more(ledger: Ledger) -> 
 def test_meta_warns_and_somebody_is_told(ledger: Ledger) -> None:
     heard(ledger, Warned("account_update", "Meta restricts our account."), TemplatesChanged("reopen", "en", "PAUSED"))
     with ledger.reading() as tx:
-        assert {alarm.name for alarm in inbox.alarms.raised(tx)} == {"meta account_update", "template reopen"}
+        assert {alarm.name for alarm in inbox.alarms.raised(tx)} == {"meta account_update", "template reopen en"}
 
 
 def test_a_contact_who_floods_us_with_files_is_still_heard(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -128,7 +128,7 @@ def test_the_messages_of_a_turn_are_counted(ledger: Ledger) -> None:
         assert tx.execute(sa.select(turns.turns.c.bubbles)).scalar_one() == 2
 
 
-def chat(ledger: Ledger, words: str, seconds: float, answer: str, **more: object) -> int | None:
+def chat(ledger: Ledger, words: str | Inbound, seconds: float, answer: str, **more: object) -> int | None:
     """Mia writes, and the bot answers if it still may; return her conversation."""
     conversation_id = wrote(ledger, words, seconds)
     manners = replace(MANNERS, notices_machines=True, **more)  # type: ignore[arg-type]
@@ -185,6 +185,117 @@ def test_a_bot_that_repeats_itself_at_once_ends_within_six_messages(
         chat(ledger, words, n * after_s, f"I did not get that ({n}).")
     holder, reason, ours = spoken(ledger)
     assert (holder, reason, len(ours)) == (Holder.QUEUE, Reason.MACHINE, 3)
+
+
+ROUND = [
+    "Thanks for your message, how can we help?",
+    "Please choose one of our departments.",
+    "All our colleagues are busy right now.",
+    "Our team replies from Monday to Friday, nine to five.",
+]
+
+
+@pytest.mark.parametrize("count", [2, 3, 4])
+@pytest.mark.parametrize("delays", [(6.0,), (5.1, 5.7, 5.4)], ids=["on the second", "nearly"])
+@pytest.mark.parametrize("answer", ["I did not get that", "Here is what I can help with, pick one. " * 6])
+def test_a_bot_with_a_few_sentences_in_turn_ends_within_six_messages(
+    ledger: Ledger, count: int, delays: tuple[float, ...], answer: str
+) -> None:
+    at = 0.0
+    for n in range(12):
+        chat(ledger, ROUND[n % count], at, f"{answer} ({n}).")
+        at += delays[n % len(delays)]
+    holder, reason, ours = spoken(ledger)
+    assert (holder, reason, len(ours)) == (Holder.QUEUE, Reason.MACHINE, 3)
+
+
+@pytest.mark.parametrize("count", [2, 3, 4])
+def test_a_slow_bot_with_a_few_sentences_in_turn_ends_at_the_second_it_repeats(ledger: Ledger, count: int) -> None:
+    for n in range(12):
+        chat(ledger, ROUND[n % count], n * 40.0, f"I did not get that ({n}).")
+    holder, reason, ours = spoken(ledger)
+    assert (holder, reason, len(ours)) == (Holder.QUEUE, Reason.MACHINE, count + 2)
+
+
+def test_a_bot_that_says_everything_in_two_messages_ends_within_six_answers(ledger: Ledger) -> None:
+    for n in range(12):
+        wrote(ledger, ROUND[n % 4], n * 6.0)
+        chat(ledger, ROUND[(n + 1) % 4], n * 6.0 + 0.5, f"I did not get that ({n}).")
+    holder, reason, ours = spoken(ledger)
+    assert (holder, reason, len(ours)) == (Holder.QUEUE, Reason.MACHINE, 3)
+
+
+def test_an_out_of_office_that_quotes_us_ends_within_six_messages(ledger: Ledger) -> None:
+    quoted = ""
+    for n in range(9):
+        answer = f"{'No' * n} I do not know what you mean, sorry."
+        chat(ledger, f"I am away until Monday.{quoted}", n * 90.0, answer)
+        quoted = f"\n> {answer}"
+    holder, reason, said = spoken(ledger)
+    assert (holder, reason, len(said)) == (Holder.QUEUE, Reason.MACHINE, 3)
+
+
+def test_a_machine_that_waits_for_a_person_hears_no_more_of_the_bot(ledger: Ledger) -> None:
+    """The bot had passed it on for another reason, and goes on helping whoever waits."""
+    chat(ledger, "Hello, this is Acme.", 0, "Hello, I'm Fern.")
+    with ledger.writing() as tx:
+        (one,) = transcript.list_of(tx)
+        handoffs.hand_off(
+            tx, one.key, reason=Reason.NOT_UNDERSTOOD, wish="", slots={}, words=None, now=NOW
+        )  # fmt: skip
+    for n in range(12):
+        chat(ledger, ROUND[n % 4], 6.0 + n * 6.0, f"You're still in line ({n}).")
+    holder, reason, ours = spoken(ledger)
+    assert (holder, reason, ours[-1], len(ours)) == (Holder.QUEUE, Reason.MACHINE, ENOUGH.text, 3)
+    with ledger.reading() as tx:
+        assert not tx.execute(sa.select(sa.func.count()).where(messages.c.waiting)).scalar_one()
+
+
+MENU = "Here is what I can help with. Pick one, or just ask: orders, returns, opening hours, plants, a person. " * 2
+
+
+@pytest.mark.parametrize(
+    "story",
+    [
+        [("hi", 0), ("yes", 2), ("order please", 2), ("FH10482", 1.5), ("thanks!", 2), ("bye", 2), ("oh wait", 2)],
+        [("Where is my order FH10482?", 0), ("Where is my order FH10482?", 20), ("Hello? Anybody there?", 9)],
+        [("My order number is:", 0), ("FH10482", 1), ("Mia Turner, 14 Elm Road", 1), ("SW1A 1AA", 1), ("FH10482", 1)],
+        [("I ordered a plant last week.", 0), ("and it still isnt here today", 6), ("can you look where it is", 5)],
+        [("Hi, when are you open in Leeds?", 0), ("Do you sell orchids in that shop, too?", 9), ("Thank you!", 4),
+         ("And can I bring back a plant that died?", 14), ("Great. Which papers do I have to bring?", 10)],
+        [("When are you open in Bristol?", 0), ("When are you open in Bristol?", 86400),
+         ("And when in Leeds, please?", 30), ("When are you open in Bristol?", 86400), ("And when in Leeds?", 7200)],
+    ],
+    ids=["short", "asks again", "pastes", "bursts", "writes well", "comes back"],
+)  # fmt: skip
+def test_people_are_no_machines(ledger: Ledger, story: list[tuple[str, float]]) -> None:
+    at = 0.0
+    for n, (words, seconds) in enumerate(story):
+        at += seconds
+        assert chat(ledger, words, at, f"{MENU} ({n})") is not None, words
+
+
+def test_who_sends_voice_and_photos_at_once_is_no_machine(ledger: Ledger) -> None:
+    for n in range(8):
+        assert chat(ledger, Media("audio" if n % 2 else "image", media_id=str(n)), n * 2.0, MENU) is not None
+
+
+def test_who_writes_in_bursts_while_the_bot_answers_is_no_machine(ledger: Ledger) -> None:
+    for n, plant in enumerate(("fern", "palm", "cactus", "orchid", "ivy", "lily")):
+        wrote(ledger, f"hi, i bought this {plant}", n * 9.0)
+        wrote(ledger, "and it has brown leaves", n * 9.0 + 3)
+        assert chat(ledger, f"what does a {plant} need?", n * 9.0 + 5, MENU) is not None
+
+
+@pytest.mark.parametrize("back_s", [3600, 1])
+def test_a_message_waits_no_longer_because_the_clock_was_set_back(ledger: Ledger, back_s: float) -> None:
+    conversation_id = wrote(ledger, "hello", back_s)
+    if back_s < 2:
+        assert due(ledger, conversation_id, 0) is not None, "two clocks that differ a little are no reason to hurry"
+    else:
+        with ledger.reading() as tx:
+            assert turns.due(tx, PATIENT.quiet, NOW) == [conversation_id]
+        assert due(ledger, conversation_id, 0) is None
 
 
 def test_somebody_who_asks_again_what_was_not_answered_is_no_machine(ledger: Ledger) -> None:
