@@ -152,8 +152,10 @@ def renumber(tx: Transaction, update: Renumbered, now: datetime) -> int | None:
         phone=None if _known_later(tx, row.phone, at) else update.new.phone,
         bsuid=None if _known_later(tx, row.bsuid, at) else update.new.bsuid,
     )
+    # An id is new because the number is; whoever hides it does not say so.
+    is_another = update.old.phone is not None or told.bsuid != row.bsuid
+    hides = update.new.phone is None and told.bsuid is not None and is_another
     _learn(tx, row, told, at)
-    hides = update.new.phone is None and update.old.phone is not None and told.bsuid
     if hides and row.phone is not None and not _known_later(tx, row.phone, at):
         _give_up(tx, row, at)  # the number we had is no longer theirs
     if update.new.phone != update.old.phone and update.old.phone is not None:

@@ -281,6 +281,18 @@ def test_a_person_who_moves_is_reached_where_they_are_in_whatever_order_it_comes
         assert (new, bsuid) in living(ledger) and old not in {phone for phone, _ in living(ledger)}, order
 
 
+def test_who_hid_their_number_before_they_changed_it_is_not_written_to_at_the_old_one(ledger: Ledger) -> None:
+    """Then the news names ids only: an id is new because the number is."""
+    (conversation_id,) = heard(ledger, a_text("hi", contact=OLD))
+    heard(ledger, a_text("hidden now", contact=ContactRef(None, OLD.bsuid)))
+    heard(ledger, renumbered(ContactRef(None, OLD.bsuid), ContactRef(None, "GB.new")))
+    heard(ledger, a_text("it is me", contact=ContactRef(None, "GB.new")))
+    with ledger.writing() as tx:
+        outbox.queue(tx, conversation_id, Text("hello"), author=Author.AGENT, now=NOW)
+        outgoing = outbox.claim(tx, NOW)
+    assert outgoing is not None and (outgoing.phone, outgoing.bsuid) == (None, "GB.new")
+
+
 def test_who_hides_their_number_after_a_change_is_written_to_by_their_id(ledger: Ledger) -> None:
     (conversation_id,) = heard(ledger, a_text("hi", contact=OLD))
     heard(ledger, renumbered(OLD, ContactRef(None, "GB.new")))
