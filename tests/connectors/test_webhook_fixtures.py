@@ -159,7 +159,7 @@ EXPECTED: dict[str, list[Update]] = {
     "reaction": [quiet(Reaction("wamid.OUT1", "👩‍🚀"), reply_to="wamid.OUT1")],
     "reaction_taken_away": [quiet(Reaction("wamid.OUT1", ""), reply_to="wamid.OUT1")],
     "button_reply": [said(Tap("/track", "Track it"), reply_to="wamid.OUT1")],
-    "list_reply": [said(Tap("/refund", "Refund"), reply_to="wamid.OUT1")],
+    "list_reply": [said(Tap("/refund", "Refund", "within 30 days"), reply_to="wamid.OUT1")],
     "template_button_without_payload": [said(Tap("Yes, please", "Yes, please"))],
     "flow_answer": [
         said(

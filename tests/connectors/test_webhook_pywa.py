@@ -138,7 +138,7 @@ EXPECTED: dict[str, list[Update]] = {
         said(Tap("callback_data", "title"), 1698266905, "wamid.zyzxyz", reply_to="wamid.xyzxyz")
     ],
     "callback_selection/description": [
-        said(Tap("callback_data", "title"), 1698266905, "wamid.zyzxyz", reply_to="wamid.xyzxyz")
+        said(Tap("callback_data", "title", "description"), 1698266905, "wamid.zyzxyz", reply_to="wamid.xyzxyz")
     ],
     "deleted_message/revoke": [Deleted("<WHATSAPP_MESSAGE_ID>", "<ORIGINAL_WHATSAPP_MESSAGE_ID>", at(1697043223))],
     "edited_message/image": [
@@ -208,7 +208,13 @@ EXPECTED: dict[str, list[Update]] = {
     "message/current_location": [said(Place(12.25089, 43.90539), 1697044557, origin=FORWARDED)],
     "message/chosen_location": [
         said(
-            Place(37.4611978, -122.2164385, "Facebook HQ", "1 Hacker Way, Menlo Park, CA 94025"),
+            Place(
+                37.4611978,
+                -122.2164385,
+                "Facebook HQ",
+                "1 Hacker Way, Menlo Park, CA 94025",
+                "https://maps.google.com/?cid=2000000000000000000",
+            ),
             1697044557,
             origin=FORWARDED,
         )
