@@ -22,13 +22,14 @@ simulator: setup ## a WhatsApp Cloud API alone, for any bot: make simulator WEBH
 		$(if $(SECRET),--secret "$(SECRET)") $(if $(TOKEN),--token "$(TOKEN)") $(if $(STATE),--state "$(STATE)") \
 		$(if $(NAME),--name "$(NAME)") $(if $(NUMBER),--display-number "$(NUMBER)")
 
-# Whole Batons, with a dozen processes each; the others share the two cores.
-ALONE := tests/journeys tests/chaos/test_chaos.py tests/bot/test_launch.py
+# Whole Batons, with a dozen processes each: not beside the others, and the longest first.
+WHOLE := tests/journeys/test_kills.py tests/journeys/test_story.py tests/bot/test_launch.py tests/chaos/test_chaos.py \
+	tests/journeys/test_browser.py
 
 test: setup ## every test, its own set-up included
 	@$(VENV) tests/setup.py
-	@$(VENV) -m pytest -n 2 --dist loadfile $(addprefix --ignore=,$(ALONE)); light=$$?; \
-		$(VENV) -m pytest $(ALONE) && exit $$light
+	@$(VENV) -m pytest -n 2 --dist loadfile $(addprefix --ignore=,$(WHOLE)); light=$$?; \
+		$(VENV) -m pytest -n 2 --dist loadfile $(WHOLE) && exit $$light
 
 chaos: setup ## the fault run: everything goes wrong at once, and both ends' books are compared (tests/chaos/README.md)
 	@$(VENV) -m tests.chaos

@@ -125,9 +125,10 @@ contacts = sa.Table(
 identities = sa.Table(
     "identities",
     metadata,
-    sa.Column("value", sa.String(160), primary_key=True),  # a phone number's digits, or a BSUID: never the same
+    # A phone number's digits, or a BSUID: never the same. Who had a number last is kept as "before <number>".
+    sa.Column("value", sa.String(160), primary_key=True),
     sa.Column("contact_id", Id, sa.ForeignKey("contacts.id"), nullable=False, index=True),
-    sa.Column("since", Moment, nullable=False),
+    sa.Column("since", Moment, nullable=False),  # theirs since; or given up since, if they are not reached by it
 )
 
 conversations = sa.Table(
