@@ -23,8 +23,8 @@ simulator: setup ## a WhatsApp Cloud API alone, for any bot: make simulator WEBH
 		$(if $(NAME),--name "$(NAME)") $(if $(NUMBER),--display-number "$(NUMBER)")
 
 # Whole Batons, with a dozen processes each: not beside the others, and the longest first.
-WHOLE := tests/journeys/test_kills.py tests/journeys/test_story.py tests/bot/test_launch.py tests/chaos/test_chaos.py \
-	tests/journeys/test_browser.py
+WHOLE := tests/chaos/test_chaos.py tests/journeys/test_kills.py tests/bot/test_launch.py tests/journeys/test_browser.py \
+	tests/journeys/test_story.py
 
 test: setup ## every test, its own set-up included
 	@$(VENV) tests/setup.py
