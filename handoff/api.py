@@ -146,9 +146,7 @@ def templates() -> Response:
 @guard.with_token
 def again(id_: str) -> Response:
     """Queue what failed once more; twice is as good as once."""
-    message_id = _number(id_)
-    if message_id is None:
-        raise UnknownMessage(f"(message {id_})")
+    message_id = _message_id(id_)
     with parts().ledger.writing() as tx:
         new_id, key = assignments.send_again(tx, message_id, guard.who(), parts().now())
     return jsonify({"id": str(new_id), "again_of": id_, "conversation": key})
@@ -158,9 +156,7 @@ def again(id_: str) -> Response:
 @guard.with_token
 def message_aside(id_: str) -> Response:
     """Let what failed rest; it need not go out any more."""
-    message_id = _number(id_)
-    if message_id is None:
-        raise UnknownMessage(f"(message {id_})")
+    message_id = _message_id(id_)
     with parts().ledger.writing() as tx:
         key = assignments.set_aside(tx, message_id, guard.who(), parts().now())
     return jsonify({"id": id_, "set_aside": True, "conversation": key})
@@ -205,10 +201,8 @@ def updates() -> Response:
 @guard.with_token
 def read_again(delivery: str) -> tuple[Response, int]:
     """Have what failed in a delivery read once more; the door does it within seconds."""
-    delivery_id = _number(delivery)
     guard.who().require(Deed.LOOK_AFTER)
-    if delivery_id is None:
-        raise UnknownDelivery(f"({delivery})")
+    delivery_id = _delivery_id(delivery)
     with parts().ledger.writing() as tx:
         assignments.read_again(tx, guard.who(), delivery_id)
     return jsonify({"delivery": delivery, "again": True}), 202
@@ -218,10 +212,8 @@ def read_again(delivery: str) -> tuple[Response, int]:
 @guard.with_token
 def delivery_aside(delivery: str) -> Response:
     """Let what failed in a delivery rest; it need not be read."""
-    delivery_id = _number(delivery)
     guard.who().require(Deed.LOOK_AFTER)
-    if delivery_id is None:
-        raise UnknownDelivery(f"({delivery})")
+    delivery_id = _delivery_id(delivery)
     with parts().ledger.writing() as tx:
         assignments.set_updates_aside(tx, guard.who(), delivery_id)
     return jsonify({"delivery": delivery, "set_aside": True})
@@ -272,6 +264,20 @@ def _holder_now(view_args: dict[str, Any]) -> dict[str, Any]:
     except UnknownConversation:
         return {}
     return {"holder": one.holder.value, "holder_name": one.agent_name if one.holder is Holder.AGENT else None}
+
+
+def _message_id(words: str) -> int:
+    number = _number(words)
+    if number is None:
+        raise UnknownMessage(f"(message {words})")
+    return number
+
+
+def _delivery_id(words: str) -> int:
+    number = _number(words)
+    if number is None:
+        raise UnknownDelivery(f"({words})")
+    return number
 
 
 def _number(words: str) -> int | None:

@@ -23,7 +23,7 @@ from bot.ledger.transaction import Ledger
 from bot.ledger.turns import Manners
 from bot.settings import ROOT, Settings
 from connectors.whatsapp.rasa_bot import NAME, Bot
-from connectors.whatsapp.tracker_store import engine_for, keep_forgetting
+from connectors.whatsapp.tracker_store import keep_forgetting
 from connectors.whatsapp.turns import Turns
 
 log = logging.getLogger(__name__)
@@ -40,7 +40,6 @@ class WhatsAppInput(InputChannel):  # type: ignore[misc]
         self._manners = manners_of(settings, self._catalogue)
         self._turns: Turns | None = None
         self._working: asyncio.Task[None] | None = None
-        self._tracker_url = settings.database_url
         self._forgetting: asyncio.Task[None] | None = None
 
     @classmethod
@@ -77,8 +76,7 @@ class WhatsAppInput(InputChannel):  # type: ignore[misc]
         bot = await Bot.awake(agent, self._on_new_message, stale)
         self._turns = Turns(self._ledger, self._manners, clock.now, bot.run)
         self._working = asyncio.create_task(self._turns.work())
-        tracker = await asyncio.to_thread(engine_for, self._tracker_url)
-        self._forgetting = asyncio.create_task(keep_forgetting(self._ledger, tracker))
+        self._forgetting = asyncio.create_task(keep_forgetting(self._ledger, bot.memory))
 
     async def _end(self, _app: Sanic, _loop: Any) -> None:
         """Let the turns at work finish."""

@@ -29,6 +29,7 @@ from rasa.shared.core.events import (
 )
 from rasa.shared.core.trackers import DialogueStateTracker
 from rasa.utils.endpoints import ClientResponseError, EndpointConfig
+from sqlalchemy.engine import Engine
 
 from bot import messages as says
 from bot.ledger.turns import Heard, Turn, Understood
@@ -116,8 +117,8 @@ class Bot:
         cls, agent: Agent, on_new_message: Callable[[UserMessage], Awaitable[Any]], old_button: says.Outbound
     ) -> Bot:
         """Make Rasa fail loudly where it would lose a turn in silence, and warm the model up."""
-        kept = getattr(agent.tracker_store, "_tracker_store", agent.tracker_store)
-        if not isinstance(kept, BatonTrackerStore):
+        found = cls(agent, on_new_message, old_button)
+        if not isinstance(found._store, BatonTrackerStore):
             # Rasa falls back to memory when it can't make the store, and says so only in a warning.
             raise RuntimeError("the tracker store of endpoints.yml is not in use; conversations would be forgotten")
 
@@ -132,7 +133,17 @@ class Bot:
             agent.processor.on_circuit_break = lambda tracker, *_: _stop_and_listen(tracker, agent.domain)
         _check_the_schema_once()
         await agent.parse_message("hello")
-        return cls(agent, on_new_message, old_button)
+        return found
+
+    @property
+    def memory(self) -> Engine:
+        """Return the database of Rasa's tracker."""
+        return self._store.engine
+
+    @property
+    def _store(self) -> Any:
+        """Return the tracker store itself; Rasa wraps it into one that is to be safe from faults."""
+        return getattr(self._agent.tracker_store, "_tracker_store", self._agent.tracker_store)
 
     async def run(self, turn: Turn) -> Answer:
         """Let Rasa answer one turn. A turn that was answered before a crash is read back, not done again; one whose

@@ -12,6 +12,7 @@ from bot.ledger import inbox, outbox, transcript
 from bot.ledger.outbox import Kind, Outcome, Rest
 from bot.ledger.tables import conversations
 from bot.ledger.transaction import Ledger
+from bot.ledger.turns import Turn
 from bot.messages import Text
 from bot.updates import ContactRef, Received, Unsupported
 from bot.vocabulary import Author, Status, UpdateState
@@ -57,18 +58,23 @@ def sent(ledger: Ledger) -> list[int]:
     return [] if found is None else [found.id]
 
 
-@pytest.mark.parametrize("given", [False, True], ids=["a person has it", "a person had it"])
-@pytest.mark.parametrize("says", ["the answer", "the hand off's sentence"])
-def test_after_a_person_took_over_the_bots_failed_words_are_not_sent_again(
-    ledger: Ledger, says: str, given: bool
-) -> None:
+def failed_words(ledger: Ledger, says: str) -> tuple[Turn, int]:
+    """The bot says its answer, or hands off; Meta refuses those words. Return the turn and the message."""
     turn = a_turn(ledger)
     if says == "the answer":
         ended(ledger, turn, "It is on its way.")
     else:
         handed_off(ledger, turn)
         ended(ledger, turn)
-    failed = refused(ledger)
+    return turn, refused(ledger)
+
+
+@pytest.mark.parametrize("given", [False, True], ids=["a person has it", "a person had it"])
+@pytest.mark.parametrize("says", ["the answer", "the hand off's sentence"])
+def test_after_a_person_took_over_the_bots_failed_words_are_not_sent_again(
+    ledger: Ledger, says: str, given: bool
+) -> None:
+    turn, failed = failed_words(ledger, says)
     assert rests(ledger) == {Rest.FAILED: [failed], Rest.SET_ASIDE: [], Rest.OVERTAKEN: []}
     taken(ledger, turn.key)
     if given:
@@ -81,13 +87,8 @@ def test_after_a_person_took_over_the_bots_failed_words_are_not_sent_again(
 
 @pytest.mark.parametrize("says", ["the answer", "the hand off's sentence"])
 def test_a_take_withdraws_what_the_bot_said_and_somebody_sent_again(ledger: Ledger, says: str) -> None:
-    turn = a_turn(ledger)
-    if says == "the answer":
-        ended(ledger, turn, "It is on its way.")
-    else:
-        handed_off(ledger, turn)
-        ended(ledger, turn)
-    new = again(ledger, refused(ledger))
+    turn, failed = failed_words(ledger, says)
+    new = again(ledger, failed)
     taken(ledger, turn.key)
     given_back(ledger, turn.key)
     assert sent(ledger) == []
