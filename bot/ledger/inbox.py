@@ -60,6 +60,7 @@ PHONE_QUIET = timedelta(minutes=30)  # after which a conversation somebody answe
 META_AGENT = "Meta's Business Agent"
 ALARM_NAME_MAX = 64
 TAKEN_BACK = "(deleted)"  # in place of what nobody may read any more
+STILL_WRITES = timedelta(minutes=1)  # a turn that was ended from outside may save what it heard, though no later
 GONE_WRONG = {"REJECTED", "PAUSED", "DISABLED", "QUALITY RED"}  # of a template
 GOOD_AGAIN = {"APPROVED", "REINSTATED", "UNPAUSED", "QUALITY YELLOW", "QUALITY GREEN"}
 # Made once, since building a statement costs more than running it, and these run for every delivery.
@@ -592,6 +593,7 @@ def _apply_edits(tx: Transaction, wamid: str) -> int | None:
         taken_back = {"text": "", "content": says.to_json(says.Other("deleted")), "deleted_at": last.at}
         tx.execute(sa.update(messages).where(mine).values(taken_back))
         tx.execute(sa.update(messages).where(mine, messages.c.turn_id.is_(None)).values(waiting=False))
+        tx.execute(sa.update(edits).where(edits.c.original == wamid).values(heard_in=row.turn_id))
         files.forget(tx, row.id)
         _change_wishes(tx, row, "")
     else:
@@ -635,24 +637,32 @@ class TakenBack:
     wamid: str
     turn_id: int
     keys: tuple[str, ...]  # of its conversation, and of those that became one with it
+    for_good: bool  # the turn can't save it once more
 
 
-def taken_back(tx: Transaction) -> list[TakenBack]:
-    """Return what was taken back after a turn heard it, once that turn is over."""
-    over = (turns.c.id == messages.c.turn_id) & (turns.c.state != TurnState.RUNNING)
+def taken_back(tx: Transaction, now: datetime) -> list[TakenBack]:
+    """Return what was taken back after a turn heard it and is not yet `forgotten`, once that turn is over."""
+    over = (turns.c.id == edits.c.heard_in) & (turns.c.state != TurnState.RUNNING)
     one = conversations.alias("one")
     rows = tx.execute(
-        sa.select(messages.c.wamid, messages.c.turn_id, one.c.key)
-        .select_from(edits)
-        .join(messages, messages.c.wamid == edits.c.original)
+        sa.select(edits.c.original, edits.c.heard_in, turns.c.ended_at, one.c.key)
         .join(turns, over)
+        .join(messages, messages.c.wamid == edits.c.original)
         .join(one, sa.or_(one.c.id == messages.c.conversation_id, one.c.merged_into == messages.c.conversation_id))
-        .where(messages.c.deleted_at.is_not(None))
+        .where(edits.c.heard_in.is_not(None))
         .distinct()
-        .order_by(messages.c.wamid)
+        .order_by(edits.c.original)
     ).all()
-    grouped = itertools.groupby(rows, key=lambda row: (row.wamid, row.turn_id))
-    return [TakenBack(wamid, turn_id, tuple(row.key for row in some)) for (wamid, turn_id), some in grouped]
+    grouped = itertools.groupby(rows, key=lambda row: (row.original, row.heard_in, row.ended_at))
+    return [
+        TakenBack(wamid, turn_id, tuple(row.key for row in some), for_good=ended_at < now - STILL_WRITES)
+        for (wamid, turn_id, ended_at), some in grouped
+    ]
+
+
+def forgotten(tx: Transaction, wamids: Sequence[str]) -> None:
+    """Keep that nothing of these is left in Rasa's tracker."""
+    tx.execute(sa.update(edits).where(edits.c.original.in_(wamids)).values(heard_in=None))
 
 
 def keep_door_open(tx: Transaction, now: datetime) -> None:

@@ -274,6 +274,13 @@ edits = sa.Table(
     sa.Column("original", sa.String(512), nullable=False, index=True),
     sa.Column("content", Json),  # NULL: it was taken back
     sa.Column("at", Moment, nullable=False),
+    sa.Column("heard_in", Id),  # the turn that heard what was taken back, until Rasa's tracker has forgotten it
+    sa.Index(
+        "ix_edits_heard_in",
+        "heard_in",
+        sqlite_where=sa.text("heard_in IS NOT NULL"),
+        postgresql_where=sa.text("heard_in IS NOT NULL"),
+    ),
 )
 
 files = sa.Table(

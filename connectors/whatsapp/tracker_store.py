@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ import sqlalchemy as sa
 from rasa.core.tracker_store import SQLTrackerStore, TrackerStore
 from rasa.shared.core.domain import Domain
 
+from bot import clock
 from bot.ledger import inbox
 from bot.ledger.transaction import POSTGRES_LIMITS, Ledger
 from bot.settings import Settings
@@ -65,22 +67,21 @@ class BatonTrackerStore(SQLTrackerStore):  # type: ignore[misc]  # Rasa has no t
 
 async def keep_forgetting(ledger: Ledger, engine: sa.engine.Engine) -> None:
     """Take out of the tracker what contacts take back, until cancelled; what was missed meanwhile comes first."""
-    done: set[str] = set()
     while True:
         try:
-            await asyncio.to_thread(forget, ledger, engine, done)
+            await asyncio.to_thread(forget, ledger, engine, clock.now())
         except Exception:  # a database may be away for a while
             log.exception("taking words out of the tracker failed", extra={"action": "forget_failed"})
         await asyncio.sleep(FORGET_EVERY_S)
 
 
-def forget(ledger: Ledger, engine: sa.engine.Engine, done: set[str]) -> None:
-    """Blank what turns heard and was taken back since, but for what is `done`.
+def forget(ledger: Ledger, engine: sa.engine.Engine, now: datetime) -> None:
+    """Blank what turns heard and was taken back since.
 
     The event stays, with its intent, so that Rasa's state is what it was. Slots that were filled from it stay, too.
     """
     with ledger.reading() as tx:
-        gone = [one for one in inbox.taken_back(tx) if one.wamid not in done]
+        gone = inbox.taken_back(tx, now)
     for one in gone:
         heard = sa.select(EVENTS.c.id, EVENTS.c.data).where(
             EVENTS.c.sender_id.in_(one.keys), EVENTS.c.type_name == "user"
@@ -88,10 +89,13 @@ def forget(ledger: Ledger, engine: sa.engine.Engine, done: set[str]) -> None:
         with engine.begin() as connection:
             for row in connection.execute(heard).all():
                 event = json.loads(row.data)
-                if event.get("message_id") == str(one.turn_id):
+                if event.get("message_id") == str(one.turn_id) and event.get("text") != inbox.TAKEN_BACK:
                     blank = json.dumps(_blank(event))
                     connection.execute(sa.update(EVENTS).where(EVENTS.c.id == row.id).values(data=blank))
-        done.add(one.wamid)
+    done = [one.wamid for one in gone if one.for_good]
+    if done:
+        with ledger.writing() as tx:
+            inbox.forgotten(tx, done)
 
 
 def _blank(event: dict[str, Any]) -> dict[str, Any]:

@@ -398,8 +398,12 @@ def test_what_was_taken_back_leaves_its_edits_and_the_wish_too(ledger: Ledger) -
     assert wish() == "it is about my order"
     with ledger.reading() as tx:
         assert [one.content for one in tx.execute(sa.select(edits))] == [None, None]
-        (gone,) = inbox.taken_back(tx)
-        assert (gone.wamid, gone.turn_id, gone.keys) == (secret.wamid, turn.id, (turn.key,))
+        (gone,) = inbox.taken_back(tx, later(6))
+        assert (gone.wamid, gone.turn_id, gone.keys, gone.for_good) == (secret.wamid, turn.id, (turn.key,), False)
+        assert inbox.taken_back(tx, later(100))[0].for_good
+    with ledger.writing() as tx:
+        inbox.forgotten(tx, [secret.wamid])
+        assert not inbox.taken_back(tx, later(100))
     heard(ledger, Deleted(a_wamid(), other.wamid, later(7)))
     assert wish() == inbox.TAKEN_BACK
 
