@@ -29,7 +29,7 @@ WHOLE := tests/chaos/test_chaos.py tests/journeys/test_kills.py tests/bot/test_l
 test: setup ## every test, its own set-up included
 	@$(VENV) tests/setup.py
 	@$(VENV) -m pytest -n 2 --dist loadfile $(addprefix --ignore=,$(WHOLE)); light=$$?; \
-		$(VENV) -m pytest -n 2 --dist loadfile $(WHOLE) && exit $$light
+		$(VENV) -m pytest -n 2 --dist loadgroup $(WHOLE) && exit $$light
 
 chaos: setup ## the fault run: everything goes wrong at once, and both ends' books are compared (tests/chaos/README.md)
 	@$(VENV) -m tests.chaos

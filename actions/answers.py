@@ -6,9 +6,9 @@ from rasa_sdk import Tracker
 from rasa_sdk.events import EventType
 from rasa_sdk.executor import CollectingDispatcher
 
-from actions.polite import PoliteAction, leave_form, pass_on
+from actions.polite import PoliteAction, leave_form, pass_on, take_back
 from actions.surroundings import Surroundings
-from actions.turn import intent_of, said_before
+from actions.turn import intent_of, is_waiting, said_before
 from bot.vocabulary import Reason
 
 PARTING = {"goodbye": "utter_goodbye", "what_can_you_do": "utter_what_can_you_do"}
@@ -55,6 +55,8 @@ class ActionLeave(PoliteAction):
     def act(self, around: Surroundings, dispatcher: CollectingDispatcher, tracker: Tracker) -> list[EventType]:
         """Leave a form, with the words that fit how it was left."""
         words = PARTING.get(intent_of(tracker))
+        if words is None and is_waiting(tracker) and not tracker.active_loop.get("name"):
+            return take_back(around, dispatcher, tracker, otherwise="utter_no_to_what")
         if words is None:
             return _leave(dispatcher, tracker, "utter_no_to_what")
         dispatcher.utter_message(response=words)

@@ -6,7 +6,7 @@ from rasa_sdk import Tracker
 from rasa_sdk.events import EventType
 from rasa_sdk.executor import CollectingDispatcher
 
-from actions.polite import PoliteAction, pass_on, say_nothing
+from actions.polite import PoliteAction, pass_on, say_nothing, take_back
 from actions.surroundings import Surroundings
 from actions.turn import entity_of, is_waiting, said_before
 from bot.vocabulary import Reason
@@ -39,6 +39,18 @@ class ActionHandOff(PoliteAction):
         if "utter_media_unreadable" in said_before(tracker):
             return pass_on(around, dispatcher, tracker, Reason.UNREADABLE, "utter_handoff_unreadable")
         return pass_on(around, dispatcher, tracker, Reason.ASKED, "utter_handoff_waiting")
+
+
+class ActionCancelRequest(PoliteAction):
+    """The contact would rather not wait for a person any more."""
+
+    def name(self) -> str:
+        """Return the name rules use."""
+        return "action_cancel_request"
+
+    def act(self, around: Surroundings, dispatcher: CollectingDispatcher, tracker: Tracker) -> list[EventType]:
+        """Take them out of the queue; an old button changes nothing for who does not wait."""
+        return take_back(around, dispatcher, tracker, otherwise="utter_no_to_what")
 
 
 class ActionSentMedia(PoliteAction):

@@ -15,9 +15,10 @@ from actions.backoffice import BackofficeDown
 from actions.surroundings import Surroundings, surroundings
 from actions.turn import introduces_itself, slots_for_agents, turn_id_of, wish_of
 from bot import clock
+from bot.content.telling import telling
 from bot.errors import AlreadyTaken
 from bot.ledger import handoffs
-from bot.messages import Outbound, Text
+from bot.messages import Text
 from bot.vocabulary import Reason
 
 log = logging.getLogger(__name__)
@@ -76,8 +77,10 @@ def pass_on(
                 reason=reason,
                 wish=wish_of(tracker),
                 slots=slots_for_agents(tracker),
-                words=_with_introduction(
-                    around, dispatcher, tracker, "utter_handoff_still_waiting" if waiting else sentence
+                tell=telling(
+                    around.catalogue,
+                    "utter_handoff_still_waiting" if waiting else sentence,
+                    before=_introduction(around, dispatcher, tracker),
                 ),
                 now=clock.now(),
             )
@@ -88,18 +91,34 @@ def pass_on(
     return leave_form() if result.merged else [*leave_form(), SlotSet("order_tries", 0)]
 
 
-def _with_introduction(
-    around: Surroundings, dispatcher: CollectingDispatcher, tracker: Tracker, sentence: str
-) -> Outbound:
-    """Return the sentence; behind the introduction if this is the first a new contact hears of us.
+def take_back(
+    around: Surroundings, dispatcher: CollectingDispatcher, tracker: Tracker, *, otherwise: str
+) -> list[EventType]:
+    """Take the contact out of the queue, as they wish; say `otherwise` if they were not in it."""
+    words = around.catalogue.say("utter_request_cancelled")
+    try:
+        with around.ledger.writing() as tx:
+            waited = handoffs.cancel(
+                tx, tracker.sender_id, words=words, turn_id=turn_id_of(tracker), now=clock.now()
+            )  # fmt: skip
+    except AlreadyTaken:
+        say_nothing(dispatcher)  # a person is speaking already, and sees what the contact said
+        return leave_form()
+    if not waited:
+        dispatcher.utter_message(response=otherwise)
+    return leave_form()
+
+
+def _introduction(around: Surroundings, dispatcher: CollectingDispatcher, tracker: Tracker) -> str:
+    """Return the introduction if this is the first a new contact hears of us.
 
     What the session began with would otherwise follow as a message of its own, after the hand off's.
     """
-    words = around.catalogue.say(sentence)
     if not introduces_itself(tracker):
-        return words
+        return ""
     dispatcher.utter_message(json_message={"introduced": True})
-    return Text(f"{around.catalogue.say('utter_introduction').text}\n\n{words.text}")
+    said = around.catalogue.say("utter_introduction")
+    return said.text if isinstance(said, Text) else ""
 
 
 def leave_form() -> list[EventType]:

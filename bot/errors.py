@@ -63,5 +63,13 @@ class LeaseLost(BotError):
     """Another process has taken this turn over."""
 
 
+class BadHours(BotError):
+    """These opening hours can't be read."""
+
+
+class UnknownTeam(BotError):
+    """There is no such team."""
+
+
 class TrainingFailed(BotError):
     """The bot could not be trained."""

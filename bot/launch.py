@@ -107,6 +107,7 @@ def processes(settings: Settings, model: Path, simulated: bool) -> list[Process]
         _process("desk", f"{desk} -b {settings.host}:{settings.desk_port} 'handoff.app:create_app()'",
                  f"http://{host}:{settings.desk_port}/signin"),
         _process("sender", "connectors.whatsapp send", nice=5),
+        _process("watch", "handoff watch", nice=5),
     ]  # fmt: skip
     if simulated:
         ready = f"http://{host}:{settings.simulator_port}/health"
@@ -137,6 +138,7 @@ def environment(settings: Settings) -> dict[str, str]:
         "WHATSAPP_ACCESS_TOKEN": settings.whatsapp_access_token,
         "WHATSAPP_VERIFY_TOKEN": settings.whatsapp_verify_token,
         "ALERT_WEBHOOK_URL": settings.alert_webhook_url,
+        "BATON_ALERT_AFTER_MIN": f"{settings.alert_after_min:g}",
         "BACKOFFICE_URL": settings.backoffice_url,
         "BATON_DEMO_SHOP": _yes(settings.demo_shop),
         "BATON_BOT_INVITED": _yes(settings.bot_invited),

@@ -37,6 +37,7 @@ class Settings:
     whatsapp_access_token: str = ""
     whatsapp_verify_token: str = ""
     alert_webhook_url: str = ""
+    alert_after_min: float = 5  # how long a contact waits for a person before people away from the desk are told
     backoffice_url: str = ""
     demo_shop: bool = False  # set by `make up` only
     bot_invited: bool = True  # may the bot help while a contact waits in the queue
@@ -86,6 +87,7 @@ class Settings:
             whatsapp_access_token=text("WHATSAPP_ACCESS_TOKEN"),
             whatsapp_verify_token=text("WHATSAPP_VERIFY_TOKEN"),
             alert_webhook_url=url("ALERT_WEBHOOK_URL", ""),
+            alert_after_min=number("BATON_ALERT_AFTER_MIN", cls.alert_after_min, 0.01, 24 * 60),
             backoffice_url=url("BACKOFFICE_URL", ""),
             demo_shop=yes("BATON_DEMO_SHOP", False),
             bot_invited=yes("BATON_BOT_INVITED", True),

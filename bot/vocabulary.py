@@ -126,6 +126,13 @@ class Reason(str, Enum):
     MACHINE = "machine"  # another bot answers ours
 
 
+class Outcome(str, Enum):
+    """How a handoff ended."""
+
+    GIVEN_BACK = "given_back"
+    CANCELLED = "cancelled"  # the contact would rather go on with the bot
+
+
 class Role(str, Enum):
     """What an account may do at the desk."""
 

@@ -30,7 +30,7 @@ ID_DIGITS = 18  # more than any database counts to
 @blueprint.get("/conversations")
 @guard.with_token
 def conversations() -> Response:
-    """List conversations, the queue the longest waiting first, others the newest first; say whether it is not all."""
+    """List conversations, the queue as something would be lost, others the newest first; say whether it is not all."""
     asked = request.args.get("holder")
     if asked is not None and asked not in {holder.value for holder in Holder}:
         raise BadBody(f"(holder is {asked!r}; it must be bot, queue or agent)")
@@ -45,7 +45,9 @@ def conversations() -> Response:
 
 def _listed(tx: Transaction, holder: Holder | None) -> tuple[list[Conversation], bool]:
     """Return the newest, and everybody who waits for a person or has one, however many; and whether that is all."""
-    if holder in (Holder.QUEUE, Holder.AGENT):
+    if holder is Holder.QUEUE:
+        return transcript.queue(tx, parts().now(), limit=transcript.EVERYTHING), True
+    if holder is Holder.AGENT:
         return transcript.list_of(tx, holder, limit=transcript.EVERYTHING), True
     found = transcript.list_of(tx, holder, limit=LISTED + 1)
     newest, is_all = found[:LISTED], len(found) <= LISTED

@@ -1,20 +1,29 @@
-"""`python -m handoff`: migrate · account add, reset, disable · token add · alarm clear. One line out, or a sentence."""
+"""`python -m handoff`: migrate · watch · team · account add, reset, disable · token add · alarm clear.
+
+One line out, or a sentence.
+"""
 
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
 from collections.abc import Callable
+from datetime import timedelta
 
 from sqlalchemy.exc import SQLAlchemyError
 
 from bot import clock
+from bot.content.catalogue import Catalogue
 from bot.errors import BotError
-from bot.ledger import alarms
+from bot.hours import EXAMPLE
+from bot.ledger import alarms, teams
 from bot.ledger.transaction import Ledger, Transaction
-from bot.settings import Settings
+from bot.promises import moment
+from bot.settings import ROOT, Settings
 from bot.vocabulary import Role
 from handoff import agents, migrate
+from handoff.watch import Watch, Watching
 
 
 def main(arguments: list[str]) -> int:
@@ -38,6 +47,16 @@ def _parser() -> argparse.ArgumentParser:
     rooms = parser.add_subparsers(required=True, metavar="command")
     upgrade = rooms.add_parser("migrate", help="bring the database to the newest migration")
     upgrade.set_defaults(run=_migrate)
+
+    watch = rooms.add_parser("watch", help="look after everybody who waits, until told to stop (`make up` starts it)")
+    watch.set_defaults(run=_watch)
+
+    team = rooms.add_parser("team", help="when people are there, and how soon they want to answer")
+    team.add_argument("--zone", help="Europe/London")
+    team.add_argument("--hours", help=f"{EXAMPLE!r}, or: always")
+    team.add_argument("--exceptions", help="'2026-12-24 9:00-13:00; 12-25 closed' (without a year: every year)")
+    team.add_argument("--within", type=int, metavar="MINUTES", help="of opening time, to a person's first word")
+    team.set_defaults(run=_team)
 
     account = rooms.add_parser("account", help="who may sign in").add_subparsers(required=True, metavar="verb")
     add = account.add_parser("add", help="make an account; prints EMAIL PASSWORD")
@@ -69,6 +88,42 @@ def _parser() -> argparse.ArgumentParser:
 def _migrate(_asked: argparse.Namespace, settings: Settings) -> str:
     migrate.to_head(settings.database_url)
     return f"The database is at {migrate.HEAD}."
+
+
+def _watch(asked: argparse.Namespace, settings: Settings) -> str:
+    ledger = Ledger(settings.database_url)
+    migrate.require_head(ledger)
+    watching = Watching(settings.alert_webhook_url, timedelta(minutes=settings.alert_after_min))
+    watch = Watch(ledger, Catalogue.load(ROOT / "data" / "responses"), clock.now, watching)
+    for told in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(told, lambda *_: watch.stop())
+    watch.run()
+    return "Stopped"
+
+
+def _team(asked: argparse.Namespace, settings: Settings) -> str:
+    """Show the team, changed first if anything was asked."""
+
+    def verb(tx: Transaction) -> str:
+        one = teams.team(tx)
+        told = (asked.zone, asked.hours, asked.exceptions, asked.within)
+        if any(value is not None for value in told):
+            one = teams.change(
+                tx,
+                one.id,
+                zone=one.zone if asked.zone is None else asked.zone,
+                week=one.week if asked.hours is None else asked.hours,
+                exceptions=one.exceptions if asked.exceptions is None else asked.exceptions,
+                within_min=int(one.within.total_seconds() // 60) if asked.within is None else asked.within,
+            )
+        now = clock.now()
+        opens = one.hours.opens(now)
+        here = "there now" if opens == now else f"back {moment(opens, now, one.hours)}" if opens else "never there"
+        except_ = f", except {'; '.join(one.exceptions.splitlines())}" if one.exceptions else ""
+        minutes = one.within.total_seconds() / 60
+        return f"{one.name}: {one.week}{except_} ({one.zone}), within {minutes:.0f} minutes; {here}."
+
+    return _write(settings, verb)
 
 
 def _account_add(asked: argparse.Namespace, settings: Settings) -> str:

@@ -16,7 +16,7 @@ from bot.ledger.outbox import SHUT
 from bot.ledger.tables import messages, reports
 from bot.ledger.transaction import Transaction
 from bot.ledger.transcript import Conversation, Episode, Said
-from bot.vocabulary import Author, Holder, Reason, Status
+from bot.vocabulary import Author, Holder, Outcome, Reason, Status
 from handoff import agents, assignments, words
 from handoff.assignments import Note
 from handoff.roles import Deed
@@ -220,8 +220,18 @@ def _packet(one: Conversation, said: list[Said], viewer: Viewer) -> Packet:
         wish=wish,
         slots=words.slots(learned),
         tried=_tries(before)[-TRIED:],
-        asked=f"{words.day(asked, viewer.now, viewer.tz)} {words.clock(asked, viewer.tz)}",
+        asked=_asked(one, asked, viewer),
     )
+
+
+def _asked(one: Conversation, asked: datetime, viewer: Viewer) -> str:
+    """Say when they asked, and what they were promised."""
+    said = f"{words.day(asked, viewer.now, viewer.tz)} {words.clock(asked, viewer.tz)}"
+    if one.due_at is None or one.holder is not Holder.QUEUE:
+        return said
+    today = one.due_at.astimezone(viewer.tz).date() == viewer.now.astimezone(viewer.tz).date()
+    day = "" if today else f"{words.when(one.due_at, viewer.now, viewer.tz)} "
+    return f"{said} · promised by {day}{words.clock(one.due_at, viewer.tz)}"
 
 
 def _tries(said: list[Said]) -> list[Try]:
@@ -345,7 +355,8 @@ def _move_lines(moves: list[Episode], names: dict[int, str], viewer: Viewer) -> 
         elif move.taken_at is not None:
             told.append((move.taken_at, f"{names.get(move.taken_by or 0, 'An agent')} took it; the bot is silent"))
         if move.closed_at is not None:
-            told.append((move.closed_at, "Given back to the bot"))
+            cancelled = move.outcome is Outcome.CANCELLED
+            told.append((move.closed_at, "The contact cancelled the request" if cancelled else "Given back to the bot"))
         for n, (at, text) in enumerate(told):
             if text:
                 # One tick later than the goodbye that is said in the same moment.

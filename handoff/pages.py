@@ -9,6 +9,7 @@ from enum import Enum
 from bot.ledger import alarms, changes, transcript
 from bot.ledger.transaction import Transaction
 from bot.ledger.transcript import Conversation
+from bot.promises import Waiting, urgency
 from bot.vocabulary import Author, Holder
 from handoff import words
 from handoff.roles import Account
@@ -57,6 +58,8 @@ class Row:
     why: str  # the reason in the queue, the holder elsewhere
     waiting: str  # for how long, in the queue; or for this agent's answer
     waits_long: bool
+    due: str  # in the queue: what is lost first, and when; it is what the queue is ordered by
+    late: bool
     holder: Holder
     asks: bool  # it is this agent's, and the contact has no answer yet
     news: str  # what the desk rings for when it is new
@@ -82,7 +85,7 @@ def frame(tx: Transaction, viewer: Viewer) -> Frame:
 def rows(tx: Transaction, viewer: Viewer, show: Show, find: str) -> Rows:
     """Return a list and the counts of all four."""
     count = transcript.count_by_holder(tx)
-    waiting = transcript.list_of(tx, Holder.QUEUE, limit=LISTED)
+    waiting = transcript.queue(tx, viewer.now, limit=LISTED)
     mine = transcript.list_of(tx, Holder.AGENT, viewer.account.id, limit=LISTED)
     match show:
         case Show.QUEUE:
@@ -138,10 +141,26 @@ def _row(one: Conversation, viewer: Viewer) -> Row:
         why=words.holder(one.holder, one.agent_name, mine) if one.holder is Holder.AGENT and not mine else reason,
         waiting=words.span(waits) if waits is not None else "",
         waits_long=waits is not None and waits >= LONG_WAIT,
+        due=_due(one, viewer) if one.holder is Holder.QUEUE else "",
+        late=one.holder is Holder.QUEUE and (one.broken_at is not None or _is_late(one, viewer)),
         holder=one.holder,
         asks=asks is not None,
         news=_news(one),
     )
+
+
+def _due(one: Conversation, viewer: Viewer) -> str:
+    """Say why somebody stands where they do in the queue."""
+    if one.reason is None or one.asked_at is None or one.due_at is None:
+        return ""
+    waits = Waiting(one.id, one.reason, one.asked_at, one.due_at, one.window_ends)
+    if urgency(waits, viewer.now).because == "window" and one.window_ends is not None:
+        return words.window_closes(one.window_ends, viewer.now)
+    return words.promised(one.due_at, viewer.now, broken=one.broken_at is not None)
+
+
+def _is_late(one: Conversation, viewer: Viewer) -> bool:
+    return one.due_at is not None and one.due_at <= viewer.now
 
 
 def _news(one: Conversation) -> str:

@@ -34,6 +34,8 @@ def conversation(one: Conversation) -> dict[str, Any]:
         "last_message_at": moment(one.last_message_at),
         "agent": one.agent_name if one.holder is Holder.AGENT else None,
         "waiting_since": moment(one.asked_at) if one.holder is Holder.QUEUE else None,
+        "due_at": moment(one.due_at) if one.holder is Holder.QUEUE else None,
+        "late": one.holder is Holder.QUEUE and one.broken_at is not None,
         "window_ends": moment(one.window_ends),
         "slots": one.slots,
         "wish": one.wish,

@@ -348,6 +348,20 @@ def window(ends: datetime | None, now: datetime, *, refused: bool) -> str:
     return "Window closes within a minute" if left == "now" else f"Window open for {left}"
 
 
+def window_closes(ends: datetime, now: datetime) -> str:
+    """Say how long somebody may still be answered, in a list."""
+    left = span(ends - now)
+    return "window closes now" if left == "now" else f"window closes in {left}"
+
+
+def promised(due: datetime, now: datetime, *, broken: bool) -> str:
+    """Say by when an answer was promised, or for how long that has been broken; after a second promise both."""
+    left = span(abs(due - now))
+    if due <= now:
+        return "promised by now" if left == "now" else f"{left} late"
+    return f"late, now due in {left}" if broken else "due within a minute" if left == "now" else f"due in {left}"
+
+
 def zone(name: str | None) -> tzinfo:
     """Return the agent's zone as the browser names it, UTC where that is no zone we know."""
     try:

@@ -6,6 +6,7 @@ import itertools
 from datetime import datetime, timedelta, timezone
 
 from bot.ledger import handoffs, inbox, turns
+from bot.ledger.promises import Tell
 from bot.ledger.transaction import Ledger
 from bot.ledger.turns import Manners, Turn
 from bot.messages import Inbound, Text
@@ -19,7 +20,16 @@ SAM = ContactRef(phone="447700900102", bsuid=None, name="Sam Okafor")
 EXCUSE = Text("Something went wrong; please say it once more.")
 PASSING_ON = Text("I'm passing you to a person.")
 ENOUGH = Text("That's a lot at once; a person will look.")
-MANNERS = Manners(EXCUSE, PASSING_ON, ENOUGH, notices_machines=False, answers_in_10_minutes=1000)
+
+
+def says_only(words: str) -> Tell:
+    """The words of a hand off, whatever is promised."""
+    return lambda *_: Text(words)
+
+
+MANNERS = Manners(
+    EXCUSE, says_only(PASSING_ON.text), says_only(ENOUGH.text), notices_machines=False, answers_in_10_minutes=1000
+)
 _counter = itertools.count(1)
 
 
@@ -28,9 +38,14 @@ def a_wamid() -> str:
 
 
 def a_text(
-    words: str = "hello", *, contact: ContactRef = MIA, wamid: str = "", content: Inbound | None = None
+    words: str = "hello",
+    *,
+    contact: ContactRef = MIA,
+    wamid: str = "",
+    content: Inbound | None = None,
+    at: datetime = NOW,
 ) -> Received:
-    return Received(wamid or a_wamid(), NUMBER, contact, content or Text(words), NOW)
+    return Received(wamid or a_wamid(), NUMBER, contact, content or Text(words), at)
 
 
 def a_report(wamid: str, status: Status, *, callback: str = "", error: str = "") -> Reported:
@@ -88,7 +103,7 @@ def handed_off(ledger: Ledger, turn: Turn, *, words: str = "A person will be wit
             reason=Reason.ASKED,
             wish=turn.words,
             slots={},
-            words=Text(words),
+            tell=says_only(words),
             turn_id=turn.id,
             now=now,
         )

@@ -38,6 +38,11 @@ def clear(tx: Transaction, name: str) -> bool:
     return bool(tx.execute(sa.delete(alarms).where(alarms.c.name == name)).rowcount)
 
 
+def is_raised(tx: Transaction, name: str) -> bool:
+    """Say whether this one is."""
+    return tx.execute(sa.select(alarms.c.name).where(alarms.c.name == name)).first() is not None
+
+
 def raised(tx: Transaction) -> list[Alarm]:
     """Return what is raised, oldest first."""
     return _alarms(tx, sa.true())

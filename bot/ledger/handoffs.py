@@ -14,11 +14,13 @@ import sqlalchemy as sa
 
 from bot.conversation import NOT_INVITED, after
 from bot.errors import AlreadyTaken, NotAllowed, NotYours, UnknownConversation
-from bot.ledger import changes, outbox
+from bot.ledger import changes, outbox, promises
+from bot.ledger.promises import Tell
 from bot.ledger.tables import UNSENT, WAITING, conversations, handoffs, messages, turns
 from bot.ledger.transaction import Transaction
 from bot.messages import Outbound, can_be_kept
-from bot.vocabulary import Author, Change, Holder, Move, Reason, Status, TurnState
+from bot.promises import Promise
+from bot.vocabulary import Author, Change, Holder, Move, Outcome, Reason, Status, TurnState
 
 THE_PHONE = "the phone"  # who holds what somebody at the business answers from the WhatsApp Business app
 
@@ -38,14 +40,15 @@ def hand_off(
     reason: Reason,
     wish: str,
     slots: dict[str, Any],
-    words: Outbound | None,
+    tell: Tell | None,
     now: datetime,
     turn_id: int | None = None,
 ) -> HandedOff:
-    """Ask for a person: bot → queue, with the packet, and tell the contact in the same transaction.
+    """Ask for a person: bot → queue, with the packet and a promise, and tell the contact in the same transaction.
 
-    `words` are queued here and bound to no epoch, so that they arrive even when an agent takes within the same
-    second. The same turn asking twice is one request; a contact who waits already keeps their place.
+    `tell` makes the words of the promise. They are queued here and bound to no epoch, so that they arrive even when an
+    agent takes within the same second. The same turn asking twice is one request; a contact who waits already keeps
+    their place and their due time.
     """
     row = locked(tx, key)
     if turn_id is not None:
@@ -65,12 +68,29 @@ def hand_off(
         handoff_id = int(tx.execute(sa.select(handoffs.c.id).where(_open(row.id))).scalar_one())
         if reason in NOT_INVITED:  # the bot has helped while they waited; no more of that
             tx.execute(sa.update(handoffs).where(handoffs.c.id == handoff_id).values(reason=reason))
+        made, team = promises.make(tx, now, for_=handoff_id)
     else:
         _move(tx, row, Move.HAND_OFF, now)
-        handoff_id = _open_handoff(tx, row.id, reason=reason, wish=wish, slots=slots, now=now, turn_id=turn_id)
-    if words is not None:
-        outbox.queue(tx, row.id, words, author=Author.BOT, turn_id=turn_id, now=now)
+        made, team = promises.make(tx, now)
+        handoff_id = _open_handoff(
+            tx, row.id, reason=reason, wish=wish, slots=slots, now=now, turn_id=turn_id, made=made
+        )  # fmt: skip
+    if tell is not None:
+        outbox.queue(tx, row.id, tell(made, team.hours, now), author=Author.BOT, turn_id=turn_id, now=now)
     return HandedOff(handoff_id, merged)
+
+
+def cancel(tx: Transaction, key: str, *, words: Outbound, now: datetime, turn_id: int | None = None) -> bool:
+    """Give a contact who waits for a person back to the bot, as they wish; say whether they waited."""
+    row = locked(tx, key)
+    if row.holder is Holder.AGENT or _is_overtaken(tx, turn_id, row.muted_at):
+        raise AlreadyTaken(f"(conversation {key})", holder_name=row.agent_name)
+    if row.holder is Holder.BOT:
+        return False
+    _move(tx, row, Move.GIVE_BACK, now)
+    _close(tx, row.id, Outcome.CANCELLED, now)
+    outbox.queue(tx, row.id, words, author=Author.BOT, turn_id=turn_id, now=now)
+    return True
 
 
 def take(tx: Transaction, key: str, *, agent_id: int, agent_name: str, now: datetime) -> bool:
@@ -154,7 +174,7 @@ def give_back_from_phone(tx: Transaction, now: datetime) -> int:
         if row is None or not is_the_phones(row) or row.phone_until > now:
             continue
         _move(tx, row, Move.GIVE_BACK, now, agent_name="", phone_until=None)
-        tx.execute(sa.update(handoffs).where(_open(row.id)).values(closed_at=now))
+        _close(tx, row.id, Outcome.GIVEN_BACK, now)
         wait_again(tx, row)
         count += 1
     return count
@@ -197,7 +217,7 @@ def hand_off_undelivered(tx: Transaction, now: datetime) -> int:
         _move(tx, row, Move.HAND_OFF, now)
         _open_handoff(
             tx, row.id, reason=Reason.UNDELIVERED, wish="\n".join(wish), slots={"not_delivered": failed.error},
-            now=now, turn_id=None,
+            now=now, turn_id=None, made=promises.make(tx, now)[0],
         )  # fmt: skip
         count += 1
     return count
@@ -230,7 +250,12 @@ def requeue(tx: Transaction, key: str, *, agent_id: int, now: datetime) -> None:
     """Put the conversation back into the queue, for somebody else."""
     row = require_held_by(tx, key, agent_id)
     _move(tx, row, Move.REQUEUE, now, agent_id=None, agent_name="")
-    tx.execute(sa.update(handoffs).where(_open(row.id)).values(taken_at=None, taken_by=None))
+    made, _ = promises.make(tx, now)
+    tx.execute(
+        sa.update(handoffs)
+        .where(_open(row.id))
+        .values(taken_at=None, taken_by=None, broken_at=None, alerted_at=None, **promises.columns(made, now))
+    )
 
 
 def give_back(tx: Transaction, key: str, *, agent_id: int, words: Outbound | None, now: datetime) -> None:
@@ -239,7 +264,11 @@ def give_back(tx: Transaction, key: str, *, agent_id: int, words: Outbound | Non
     if words is not None:
         outbox.queue(tx, row.id, words, author=Author.DESK, now=now)
     _move(tx, row, Move.GIVE_BACK, now, agent_id=None, agent_name="")
-    tx.execute(sa.update(handoffs).where(_open(row.id)).values(closed_at=now))
+    _close(tx, row.id, Outcome.GIVEN_BACK, now)
+
+
+def _close(tx: Transaction, conversation_id: int, outcome: Outcome, now: datetime) -> None:
+    tx.execute(sa.update(handoffs).where(_open(conversation_id)).values(closed_at=now, outcome=outcome))
 
 
 def require_held_by(tx: Transaction, key: str, agent_id: int) -> Any:
@@ -295,7 +324,9 @@ def _open_handoff(
     slots: dict[str, Any],
     now: datetime,
     turn_id: int | None,
+    made: Promise | None = None,
 ) -> int:
+    """Write a handoff down; without a promise for one that a person began, so that nobody had to wait."""
     result = tx.execute(
         sa.insert(handoffs).values(
             conversation_id=conversation_id,
@@ -304,6 +335,7 @@ def _open_handoff(
             slots=slots,
             asked_at=now,
             turn_id=turn_id,
+            **(promises.columns(made, now) if made is not None else {}),
         )
     )
     return int(result.inserted_primary_key[0])

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.types import TypeDecorator
 
-from bot.vocabulary import Author, Change, Errand, FileState, Holder, Reason, Status, TurnState, UpdateState
+from bot.vocabulary import Author, Change, Errand, FileState, Holder, Outcome, Reason, Status, TurnState, UpdateState
 
 metadata = sa.MetaData(
     naming_convention={
@@ -343,6 +343,18 @@ templates = sa.Table(
     sa.Column("read_at", Moment, nullable=False),
 )
 
+# People who share a queue, and when they sit at the desk.
+teams = sa.Table(
+    "teams",
+    metadata,
+    sa.Column("id", Id, primary_key=True),
+    sa.Column("name", sa.String(80), nullable=False, unique=True),
+    sa.Column("zone", sa.String(64), nullable=False, server_default="UTC"),
+    sa.Column("hours", sa.String(1000), nullable=False, server_default="always"),  # see bot.hours.read
+    sa.Column("exceptions", sa.String(4000), nullable=False, server_default=""),
+    sa.Column("within_min", sa.Integer, nullable=False, server_default="15"),  # they want to answer, of opening time
+)
+
 handoffs = sa.Table(
     "handoffs",
     metadata,
@@ -356,7 +368,17 @@ handoffs = sa.Table(
     sa.Column("taken_at", Moment),
     sa.Column("taken_by", Id),
     sa.Column("closed_at", Moment),
+    sa.Column("outcome", Word(Outcome)),
+    # What was promised. Nobody waits without a due time; see bot.ledger.promises.
+    sa.Column("team_id", Id, nullable=False, server_default="1"),
+    sa.Column("place", sa.Integer, nullable=False, server_default="0"),  # in the queue, then; 0: nobody had to wait
+    sa.Column("promised_at", Moment),
+    sa.Column("due_at", Moment),
+    sa.Column("broken_at", Moment),  # nobody had come by then
+    sa.Column("alerted_at", Moment),  # people away from the desk were told
+    sa.Column("window_asked", Moment),  # the end of the window that the contact was asked to open again
     sa.Index("ix_handoffs_conversation", "conversation_id", "id"),
+    sa.Index("ix_handoffs_taken", "team_id", "taken_at"),
     sa.Index(
         "uq_handoffs_open",
         "conversation_id",

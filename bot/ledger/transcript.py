@@ -10,12 +10,14 @@ import sqlalchemy as sa
 
 from bot import messages as says
 from bot.errors import UnknownConversation
+from bot.ledger import promises
 from bot.ledger.changes import Noted
 from bot.ledger.tables import UNSENT, WAITING, changes, contacts, conversations, handoffs, messages
 from bot.ledger.transaction import Transaction
-from bot.vocabulary import Author, Holder, Reason, Status
+from bot.vocabulary import Author, Holder, Outcome, Reason, Status
 
 EVERYTHING = 100_000  # messages: more than anybody ever said
+IDS = 1_000  # in one query
 
 
 @dataclass(frozen=True)
@@ -49,6 +51,8 @@ class Conversation:
     slots: dict[str, Any]
     asked_at: datetime | None
     taken_at: datetime | None
+    due_at: datetime | None  # a person was promised by then
+    broken_at: datetime | None  # nobody had come
     last_text: str
     last_author: Author | None
     last_type: str
@@ -147,16 +151,25 @@ def conversation_by_id(tx: Transaction, conversation_id: int) -> Conversation:
 def list_of(
     tx: Transaction, holder: Holder | None = None, agent_id: int | None = None, limit: int = 200
 ) -> list[Conversation]:
-    """Return conversations: the queue the longest waiting first, everything else the newest first."""
+    """Return conversations, the newest first. How the queue stands see `queue`."""
     which = [conversations.c.merged_into.is_(None)]
     if holder is not None:
         which.append(conversations.c.holder == holder)
     if agent_id is not None:
         which.append(conversations.c.agent_id == agent_id)
-    return _conversations(tx, *which, limit=limit, oldest_asked_first=holder is Holder.QUEUE)
+    return _conversations(tx, *which, limit=limit)
 
 
-def _conversations(tx: Transaction, *which: Any, limit: int, oldest_asked_first: bool = False) -> list[Conversation]:
+def queue(tx: Transaction, now: datetime, limit: int = 200) -> list[Conversation]:
+    """Return who waits for a person, in the order in which something would be lost (see bot.promises.urgency)."""
+    ids = promises.order(tx, now)[:limit]
+    # No database takes any number of ids at once.
+    these = conversations.c.id.in_(ids) if len(ids) <= IDS else conversations.c.holder == Holder.QUEUE
+    found = {one.id: one for one in _conversations(tx, these, limit=EVERYTHING)}
+    return [found[one] for one in ids if one in found]
+
+
+def _conversations(tx: Transaction, *which: Any, limit: int) -> list[Conversation]:
     newest = (
         sa.select(sa.func.max(messages.c.id))
         .where(messages.c.conversation_id == conversations.c.id)
@@ -164,7 +177,6 @@ def _conversations(tx: Transaction, *which: Any, limit: int, oldest_asked_first:
         .scalar_subquery()
     )
     last = messages.alias("last")
-    order = handoffs.c.asked_at if oldest_asked_first else conversations.c.last_message_at.desc()
     rows = tx.execute(
         sa.select(
             conversations,
@@ -179,6 +191,8 @@ def _conversations(tx: Transaction, *which: Any, limit: int, oldest_asked_first:
             handoffs.c.slots,
             handoffs.c.asked_at,
             handoffs.c.taken_at,
+            handoffs.c.due_at,
+            handoffs.c.broken_at,
             last.c.text.label("last_text"),
             last.c.author.label("last_author"),
             last.c.type.label("last_type"),
@@ -187,7 +201,7 @@ def _conversations(tx: Transaction, *which: Any, limit: int, oldest_asked_first:
         .outerjoin(handoffs, (handoffs.c.conversation_id == conversations.c.id) & handoffs.c.closed_at.is_(None))
         .outerjoin(last, last.c.id == newest)
         .where(*which)
-        .order_by(order, conversations.c.id)
+        .order_by(conversations.c.last_message_at.desc(), conversations.c.id)
         .limit(limit)
     )
     return [
@@ -206,6 +220,8 @@ def _conversations(tx: Transaction, *which: Any, limit: int, oldest_asked_first:
             slots=row.slots or {},
             asked_at=row.asked_at,
             taken_at=row.taken_at,
+            due_at=row.due_at,
+            broken_at=row.broken_at,
             last_text=row.last_text or "",
             last_author=row.last_author,
             last_type=row.last_type or "",
@@ -290,10 +306,14 @@ class Episode:
     taken_at: datetime | None
     taken_by: int | None
     closed_at: datetime | None
+    outcome: Outcome | None
 
 
 def episodes_of(tx: Transaction, conversation_id: int) -> list[Episode]:
     """Return the handoffs of a conversation, oldest first."""
     mine = handoffs.c.conversation_id == conversation_id
     rows = tx.execute(sa.select(handoffs).where(mine).order_by(handoffs.c.id))
-    return [Episode(row.id, row.reason, row.asked_at, row.taken_at, row.taken_by, row.closed_at) for row in rows]
+    return [
+        Episode(row.id, row.reason, row.asked_at, row.taken_at, row.taken_by, row.closed_at, row.outcome)
+        for row in rows
+    ]

@@ -22,6 +22,7 @@ from bot.conversation import (
 )
 from bot.errors import LeaseLost
 from bot.ledger import changes, errands, handoffs, outbox
+from bot.ledger.promises import Tell
 from bot.ledger.tables import WAITING, conversations, messages, turns
 from bot.ledger.transaction import Transaction
 from bot.vocabulary import Author, Change, Holder, Reason, TurnState
@@ -43,8 +44,8 @@ class Manners:
     """How the bot behaves towards contacts; from the settings and the catalogue."""
 
     excuse: says.Outbound  # it found no words
-    passing_on: says.Outbound  # it failed twice; a person has it now
-    enough: says.Outbound  # too many messages; a person has it now
+    passing_on: Tell  # it failed twice; a person will have it
+    enough: Tell  # too many messages; a person will have it
     invited: bool = True  # it goes on helping while the contact waits for a person
     quiet: timedelta = timedelta(0)  # how long a contact must pause before what they wrote is answered
     answers_in_10_minutes: int = 20
@@ -422,9 +423,9 @@ def end_turn(
     return state
 
 
-def _hand_off(tx: Transaction, turn: Turn, reason: Reason, words: says.Outbound, now: datetime) -> None:
+def _hand_off(tx: Transaction, turn: Turn, reason: Reason, tell: Tell, now: datetime) -> None:
     handoffs.hand_off(
-        tx, turn.key, reason=reason, wish=turn.words, slots={}, words=words, turn_id=turn.id, now=now
+        tx, turn.key, reason=reason, wish=turn.words, slots={}, tell=tell, turn_id=turn.id, now=now
     )  # fmt: skip
 
 

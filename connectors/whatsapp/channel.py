@@ -19,6 +19,7 @@ from sanic.response import HTTPResponse
 
 from bot import clock
 from bot.content.catalogue import Catalogue
+from bot.content.telling import telling
 from bot.ledger.transaction import Ledger
 from bot.ledger.turns import Manners
 from bot.settings import ROOT, Settings
@@ -90,8 +91,8 @@ def manners_of(settings: Settings, catalogue: Catalogue) -> Manners:
     """Return how the bot behaves: what it says is written by content staff, the rest are settings."""
     return Manners(
         excuse=catalogue.say("utter_turn_failed"),
-        passing_on=catalogue.say("utter_turn_failed_twice"),
-        enough=catalogue.say("utter_too_many_messages"),
+        passing_on=telling(catalogue, "utter_turn_failed_twice"),
+        enough=telling(catalogue, "utter_too_many_messages"),
         invited=settings.bot_invited,
         quiet=timedelta(seconds=settings.pause_s),
         answers_in_10_minutes=settings.answers_in_10_minutes,

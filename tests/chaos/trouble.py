@@ -23,7 +23,7 @@ from tests.chaos.books import Heard
 from tests.chaos.people import Diary, insist
 from tests.chaos.stage import Stage, until
 
-KILLED = ("door", "rasa", "actions", "desk", "sender", "simulator")
+KILLED = ("door", "rasa", "actions", "desk", "sender", "watch", "simulator")
 BACK_WITHIN_S = 180.0
 LINE = {"display_phone_number": "441632960100", "phone_number_id": "100000000000001"}
 

@@ -32,7 +32,7 @@ from connectors.whatsapp.door import Door
 from connectors.whatsapp.sender import Sender, claim_one, send
 from connectors.whatsapp.simulator.app import Simulator, serving
 from connectors.whatsapp.turns import Answer, Turns
-from tests.factories import MANNERS, NOW, NUMBER, a_text
+from tests.factories import MANNERS, NOW, NUMBER, a_text, says_only
 from tests.parts import eventually, free_port
 
 SECRET, TOKEN = "spine-secret", "spine-token"
@@ -64,7 +64,7 @@ class Spine:
         with self.ledger.writing() as tx:
             handoffs.hand_off(
                 tx, turn.key, reason=Reason.ASKED, wish=turn.words, slots={},
-                words=Text("A person will be with you."), turn_id=turn.id, now=clock.now(),
+                tell=says_only("A person will be with you."), turn_id=turn.id, now=clock.now(),
             )  # fmt: skip
 
     def receive(self, body: bytes, signature: str) -> tuple[str, int]:

@@ -18,7 +18,7 @@ from bot.updates import ContactRef, Received, Reported
 from bot.vocabulary import Reason, Role, Status
 from handoff import agents, assignments
 from handoff.roles import Account
-from tests.factories import MANNERS, NUMBER, a_wamid
+from tests.factories import MANNERS, NUMBER, a_wamid, says_only
 
 INTENT = ("order_status", 0.93)
 
@@ -97,7 +97,7 @@ class Story:
 
     def hands_off(self, reason: Reason, wish: str, words: str = "I'm passing you to a person.", **slots: Any) -> None:
         with self.ledger.writing() as tx:
-            handoffs.hand_off(tx, self.key, reason=reason, wish=wish, slots=slots, words=Text(words), now=self.at)
+            handoffs.hand_off(tx, self.key, reason=reason, wish=wish, slots=slots, tell=says_only(words), now=self.at)
 
     def taken_by(self, agent: Account) -> None:
         self.wait(minutes=2)

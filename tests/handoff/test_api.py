@@ -23,7 +23,10 @@ def test_the_list_has_every_promised_field(ledger: Ledger, ann: Api) -> None:
     story = seeding.a_handoff(ledger, NOW)
     (one,) = ann.get("/conversations?holder=queue").json
     assert one["waiting_since"] == story.at.isoformat()
-    assert {key: one[key] for key in one if key not in ("waiting_since", "last_message_at", "window_ends")} == {
+    assert one["due_at"] == (story.at + timedelta(minutes=15)).isoformat()
+    assert {
+        key: one[key] for key in one if key not in ("waiting_since", "due_at", "last_message_at", "window_ends")
+    } == {
         "key": story.key,
         "holder": "queue",
         "contact": {
@@ -36,6 +39,7 @@ def test_the_list_has_every_promised_field(ledger: Ledger, ann: Api) -> None:
             "marketing": True,
         },
         "reason": "asked",
+        "late": False,
         "last_message": "I'm passing you to a person.",
         "agent": None,
         "slots": {"order_number": "F-20418"},

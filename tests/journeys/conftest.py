@@ -10,12 +10,17 @@ import pytest
 from tests import parts
 from tests.journeys.house import House
 
+ON_EACH = [pytest.param(name, marks=pytest.mark.xdist_group(name)) for name in ("sqlite", "postgresql")]
 
-@pytest.fixture(scope="module", params=["sqlite", "postgresql"])
+
+@pytest.fixture(scope="session", params=ON_EACH)
 def house(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, postgres: parts.Postgres
 ) -> Iterator[House]:
-    """A running Baton on each database, shared by the tests of a file; each test brings contacts of its own."""
+    """A running Baton on each database, shared by all journeys; each test brings contacts of its own.
+
+    A Baton takes longer to start than a journey through it: with xdist the journeys on one database stay together.
+    """
     home = tmp_path_factory.mktemp("home")
     if request.param == "sqlite":
         running = House(home).start()

@@ -195,7 +195,7 @@ class House:
         """The process of that name, found by what it runs and whose child it is."""
         marks = {
             "door": "whatsapp receive", "rasa": "-m rasa run", "actions": "-m rasa_sdk", "desk": "-m gunicorn",
-            "sender": "whatsapp send", "simulator": "whatsapp simulate",
+            "sender": "whatsapp send", "watch": "handoff watch", "simulator": "whatsapp simulate",
         }  # fmt: skip
         runner = _children(self.process.pid)
         assert runner, "there is no process runner"

@@ -21,7 +21,7 @@ def is_back(house: House, name: str, old: int) -> bool:
         return False
 
 
-@pytest.mark.parametrize("name", ["door", "rasa", "actions", "sender", "desk", "simulator"])
+@pytest.mark.parametrize("name", ["door", "rasa", "actions", "sender", "watch", "desk", "simulator"])
 def test_the_story_survives_the_death_of(house: House, phone: str, name: str) -> None:
     # A held conversation and one with the bot, both in the middle of something.
     held = str(int(phone) + 500)

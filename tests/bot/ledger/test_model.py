@@ -33,7 +33,7 @@ from bot.updates import Deleted, Echoed, Edited, Received, Renumbered, Reported,
 from bot.vocabulary import RANK, Author, Holder, Reason, Status, TurnState
 from tests.bot.ledger.model import IN_ORDER, PHONE_QUIET, QUIET, Acceptance, Chat, Fate, Model, Person, Request, Word
 from tests.bot.ledger.model import Thought as ModelTurn
-from tests.factories import MANNERS, NUMBER
+from tests.factories import MANNERS, NUMBER, says_only
 
 NUMBERS = (NUMBER, "100000000000002")
 PEOPLE = 3
@@ -230,7 +230,7 @@ class World(RuleBasedStateMachine):
     def _begins(self, chat: Chat, owner: str) -> None:
         passing_on = self._text("passing on")
         expected = self.model.begins(chat, owner, passing_on, self.now)
-        manners = replace(MANNERS, passing_on=says.Text(passing_on), quiet=QUIET, answers_in_a_day=10_000)
+        manners = replace(MANNERS, passing_on=says_only(passing_on), quiet=QUIET, answers_in_a_day=10_000)
         with self.ledger.writing() as tx:
             found = turns.begin_turn(tx, chat.id, owner=owner, manners=manners, now=self.now)
         match expected:
@@ -263,7 +263,7 @@ class World(RuleBasedStateMachine):
                 state = turns.end_turn(
                     tx, turn, owner=owner, said=[says.Text(text) for text in said], understood=None,
                     may_be_silent=may_be_silent, now=self.now,
-                    manners=replace(MANNERS, excuse=says.Text(excuse), passing_on=says.Text(passing_on)),
+                    manners=replace(MANNERS, excuse=says.Text(excuse), passing_on=says_only(passing_on)),
                 )  # fmt: skip
         except LeaseLost:
             pass
@@ -302,7 +302,7 @@ class World(RuleBasedStateMachine):
         try:
             with self.ledger.writing() as tx:
                 handoffs.hand_off(
-                    tx, turn.key, reason=reason, wish=turn.words, slots={}, words=says.Text(words), turn_id=turn.id,
+                    tx, turn.key, reason=reason, wish=turn.words, slots={}, tell=says_only(words), turn_id=turn.id,
                     now=self.now,
                 )  # fmt: skip
         except AlreadyTaken:

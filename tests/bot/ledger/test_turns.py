@@ -241,7 +241,7 @@ def test_a_machine_that_waits_for_a_person_hears_no_more_of_the_bot(ledger: Ledg
     with ledger.writing() as tx:
         (one,) = transcript.list_of(tx)
         handoffs.hand_off(
-            tx, one.key, reason=Reason.NOT_UNDERSTOOD, wish="", slots={}, words=None, now=NOW
+            tx, one.key, reason=Reason.NOT_UNDERSTOOD, wish="", slots={}, tell=None, now=NOW
         )  # fmt: skip
     for n in range(12):
         chat(ledger, ROUND[n % 4], 6.0 + n * 6.0, f"You're still in line ({n}).")
@@ -331,7 +331,7 @@ def test_while_they_wait_for_a_person_the_same_holds(ledger: Ledger) -> None:
     assert conversation_id is not None
     with ledger.writing() as tx:
         (one,) = transcript.list_of(tx)
-        handoffs.hand_off(tx, one.key, reason=Reason.ASKED, wish="", slots={}, words=None, now=NOW)
+        handoffs.hand_off(tx, one.key, reason=Reason.ASKED, wish="", slots={}, tell=None, now=NOW)
     for n in range(1, 9):
         chat(ledger, f"question {n}", n * 20.0, f"answer {n}", answers_in_10_minutes=5)
     assert spoken(ledger)[1:] == (Reason.FLOOD, ["Soon.", *(f"answer {n}" for n in range(1, 5)), ENOUGH.text])

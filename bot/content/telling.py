@@ -1,0 +1,27 @@
+"""A sentence of data/responses with what is promised under it: the words a hand off tells the contact."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import datetime
+
+from bot.content.catalogue import Catalogue
+from bot.hours import Hours
+from bot.messages import Buttons, Outbound, Text
+from bot.promises import Promise
+
+
+def telling(catalogue: Catalogue, sentence: str, *, before: str = "") -> Callable[[Promise, Hours, datetime], Outbound]:
+    """Return what makes the words of a promise: `before`, the sentence, when a person will be there; in one message."""
+
+    def tell(made: Promise, hours: Hours, now: datetime) -> Outbound:
+        values = made.words(now, hours)
+        said = catalogue.say(sentence, **values)
+        promised = catalogue.say(f"utter_promise_{made.telling.value}", **values)
+        if not isinstance(promised, (Text, Buttons)) or not isinstance(said, (Text, Buttons)):
+            return said  # somebody made a picture or a list of it, which nothing can stand under
+        text = "\n\n".join(filter(None, (before, said.text, promised.text)))
+        return replace(said if isinstance(said, Buttons) else promised, text=text)
+
+    return tell

@@ -1,0 +1,203 @@
+"""What contacts who wait were promised: made here, kept in sight, and admitted when it is broken.
+
+Nobody waits without a due time. While somebody does: people away from the desk are told after a while; when the time
+has come and nobody has, an alarm says so until somebody takes the conversation, and the contact is told the truth once;
+and before the window closes, in which we may write to them at all, we ask them to open it again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, TypeAlias
+
+import sqlalchemy as sa
+
+from bot.conversation import NOT_INVITED, WINDOW_MARGIN, window_is_open
+from bot.hours import Hours
+from bot.ledger import alarms, changes, outbox, teams
+from bot.ledger.tables import contacts, conversations, handoffs
+from bot.ledger.teams import Team
+from bot.ledger.transaction import Transaction
+from bot.messages import Outbound
+from bot.promises import Promise, Waited, Waiting, in_order, promise, urgency
+from bot.vocabulary import Author, Change, Holder
+
+LEARNS_FROM = 50  # handoffs: the last ones that were taken
+LEARNS_SINCE = timedelta(days=14)
+SEEN = 2_000  # of the queue; nobody is told a place beyond that
+AT_ONCE = 50  # of each duty, in one transaction
+ASKS_BEFORE_CLOSING = timedelta(hours=2)  # how long before the window closes we ask the contact to open it again
+ALARM = "promises"  # its name
+
+Tell: TypeAlias = Callable[[Promise, Hours, datetime], Outbound]  # the words for a promise made at that moment
+
+
+def make(
+    tx: Transaction, now: datetime, *, team_id: int = teams.FIRST, for_: int | None = None
+) -> tuple[Promise, Team]:
+    """Return what somebody who waits is promised now, and by whom. `for_` is their handoff, if they wait already."""
+    team = teams.team(tx, team_id)
+    queue = _waiting(tx, team_id, now)
+    places = [one.handoff_id for one in queue]
+    if for_ in places:
+        place = places.index(for_) + 1
+    else:
+        due = team.hours.after(now, team.within) or now + team.within
+        place = sum(urgency(one, now).by <= due for one in queue) + 1
+    return promise(now, team.hours, place, _history(tx, team, now), team.within), team
+
+
+def columns(made: Promise, now: datetime) -> dict[str, Any]:
+    """Return a promise as the columns of its handoff."""
+    return {"promised_at": now, "due_at": made.due_at, "place": made.place}
+
+
+def order(tx: Transaction, now: datetime) -> list[int]:
+    """Return the conversations of the queue, who must be answered soonest first."""
+    found = _rows(tx, _WAITS, limit=None).all()
+    places = {row.id: row.conversation_id for row in found}
+    return [places[one.handoff_id] for one in in_order([_as_waiting(row) for row in found], now)]
+
+
+def _waiting(tx: Transaction, team_id: int, now: datetime) -> list[Waiting]:
+    return in_order([_as_waiting(row) for row in _rows(tx, _WAITS & (handoffs.c.team_id == team_id))], now)
+
+
+_WAITS = (conversations.c.holder == Holder.QUEUE) & handoffs.c.closed_at.is_(None)
+
+
+def _rows(tx: Transaction, *which: Any, limit: int | None = SEEN) -> Any:
+    return tx.execute(
+        sa.select(handoffs, conversations.c.window_ends, conversations.c.key, contacts.c.blocked_at)
+        .join(conversations, conversations.c.id == handoffs.c.conversation_id)
+        .join(contacts, contacts.c.id == conversations.c.contact_id)
+        .where(*which)
+        .order_by(handoffs.c.id)
+        .limit(limit)
+    )
+
+
+def _as_waiting(row: Any) -> Waiting:
+    return Waiting(row.id, row.reason, row.asked_at, row.due_at or row.asked_at, row.window_ends)
+
+
+def _history(tx: Transaction, team: Team, now: datetime) -> list[Waited]:
+    """Return how long those waited who were taken lately."""
+    mine = (handoffs.c.team_id == team.id) & (handoffs.c.place > 0)
+    rows = tx.execute(
+        sa.select(handoffs.c.place, handoffs.c.promised_at, handoffs.c.taken_at)
+        .where(mine, handoffs.c.taken_at > now - LEARNS_SINCE, handoffs.c.taken_at <= now)
+        .order_by(handoffs.c.taken_at.desc())
+        .limit(LEARNS_FROM)
+    )
+    return [Waited(row.place, team.hours.between(row.promised_at, row.taken_at)) for row in rows]
+
+
+def is_due(tx: Transaction, now: datetime) -> bool:
+    """Say whether anything has to be done for anybody who waits, or the alarm to be cleared: only a look."""
+    overdue = (handoffs.c.due_at <= now) & handoffs.c.broken_at.is_(None)
+    found = _rows(tx, _WAITS, overdue | _closing(now), limit=1).first()
+    return found is not None or alarms.is_raised(tx, ALARM)
+
+
+def admit_broken(tx: Transaction, now: datetime, tell: Tell) -> int:
+    """Tell contacts to whom nobody came in time that it takes longer, with a new promise; return how many broke.
+
+    Each is told once: what breaks again is our people's business, and the alarm stays raised.
+    """
+    overdue = handoffs.c.due_at <= now
+    count = 0
+    for row, locked in _locked(tx, _WAITS, overdue, handoffs.c.broken_at.is_(None)):
+        made, team = make(tx, now, team_id=row.team_id, for_=row.id)
+        changed = {"broken_at": now, **({"due_at": made.due_at} if _may_write(row, locked, now) else {})}
+        tx.execute(sa.update(handoffs).where(handoffs.c.id == row.id).values(changed))
+        if _may_write(row, locked, now):
+            words = tell(made, team.hours, now)
+            outbox.queue(tx, row.conversation_id, words, author=Author.DESK, epoch=locked.epoch, now=now)
+        changes.note(tx, row.conversation_id, Change.MOVE, now)
+        count += 1
+    _keep_alarm(tx, now)
+    return count
+
+
+def _keep_alarm(tx: Transaction, now: datetime) -> None:
+    """Raise the alarm while somebody waits whose promise is broken; clear it when all of them are seen to."""
+    broken = _WAITS & handoffs.c.broken_at.is_not(None)
+    find = (
+        sa.select(sa.func.count(), sa.func.min(handoffs.c.asked_at))
+        .select_from(handoffs.join(conversations, conversations.c.id == handoffs.c.conversation_id))
+        .where(broken)
+    )
+    count, since = tx.execute(find).one()
+    if not count:
+        alarms.clear(tx, ALARM)
+        return
+    who = "A contact waits" if count == 1 else f"{count} contacts wait"
+    words = f"{who} longer than promised, the longest since {since:%d %b %H:%M} UTC. Take them in the desk's queue."
+    alarms.raise_alarm(tx, ALARM, words, now)
+
+
+def keep_windows_open(tx: Transaction, now: datetime, ask: Tell) -> int:
+    """Ask contacts whose window closes before a person comes to open it again by a tap; return how many.
+
+    After it closed nobody could answer them but with a template.
+    """
+    count = 0
+    for row, locked in _locked(tx, _WAITS, _closing(now)):
+        tx.execute(sa.update(handoffs).where(handoffs.c.id == row.id).values(window_asked=row.window_ends))
+        if _may_write(row, locked, now):
+            made, team = make(tx, now, team_id=row.team_id, for_=row.id)
+            words = ask(made, team.hours, now)
+            outbox.queue(tx, row.conversation_id, words, author=Author.DESK, epoch=locked.epoch, now=now)
+            count += 1
+    return count
+
+
+def _closing(now: datetime) -> Any:
+    """Those whose window closes soon, and who were not asked about this one."""
+    unasked = handoffs.c.window_asked.is_(None) | (handoffs.c.window_asked < conversations.c.window_ends)
+    return conversations.c.window_ends.between(now + WINDOW_MARGIN, now + ASKS_BEFORE_CLOSING) & unasked
+
+
+def _locked(tx: Transaction, *which: Any) -> list[tuple[Any, Any]]:
+    """Return handoffs with their conversations, locked; without those somebody is at work on."""
+    found = []
+    for row in _rows(tx, *which, limit=AT_ONCE).all():
+        locked = outbox.lock_conversation(tx, row.conversation_id, skip_locked=True)
+        again = _rows(tx, *which, handoffs.c.id == row.id).first() if locked is not None else None
+        if again is not None:
+            found.append((again, locked))
+    return found
+
+
+def _may_write(row: Any, locked: Any, now: datetime) -> bool:
+    is_a_person = row.reason not in NOT_INVITED  # another bot would answer, and so would we
+    return window_is_open(locked.window_ends, now) and row.blocked_at is None and is_a_person
+
+
+@dataclass(frozen=True)
+class Unseen:
+    """Who has waited for a while, and nobody at the desk seems to see it."""
+
+    ids: tuple[int, ...]  # of the handoffs
+    since: datetime
+    waiting: int  # all who wait now
+
+
+def unseen(tx: Transaction, now: datetime, after: timedelta) -> Unseen | None:
+    """Return those who have waited for `after` of opening time, and of whom nobody was told; None if there are none."""
+    found = _rows(tx, _WAITS, handoffs.c.alerted_at.is_(None), handoffs.c.promised_at <= now - after).all()
+    due = [row for row in found if teams.team(tx, row.team_id).hours.between(row.promised_at, now) >= after]
+    if not due:
+        return None
+    waiting = tx.execute(
+        sa.select(sa.func.count()).select_from(conversations).where(conversations.c.holder == Holder.QUEUE)
+    )
+    return Unseen(tuple(row.id for row in due), min(row.asked_at for row in due), waiting.scalar_one())
+
+
+def alerted(tx: Transaction, ids: tuple[int, ...], now: datetime) -> None:
+    """Remember that people were told of these."""
+    tx.execute(sa.update(handoffs).where(handoffs.c.id.in_(ids)).values(alerted_at=now))

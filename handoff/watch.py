@@ -1,0 +1,100 @@
+"""`python -m handoff watch`: keeps every promise in sight while nobody looks. A process of its own, so that neither a
+desk nor a sender that is down lets a contact be forgotten.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+import requests
+
+from bot.clock import Clock
+from bot.content.catalogue import Catalogue
+from bot.content.telling import telling
+from bot.ledger import promises
+from bot.ledger.transaction import Ledger, Transaction
+
+log = logging.getLogger(__name__)
+
+LOOKS_EVERY_S = 2.0
+TELLS_WITHIN_S = 10  # the alert webhook has so long to answer
+
+
+@dataclass(frozen=True)
+class Watching:
+    """What is to be told to whom, and when."""
+
+    alert_webhook_url: str = ""
+    alert_after: timedelta = timedelta(minutes=5)  # of opening time
+
+
+class Watch:
+    """Looks after everybody who waits, until it is told to stop. Several may look at once."""
+
+    def __init__(self, ledger: Ledger, catalogue: Catalogue, now: Clock, watching: Watching) -> None:
+        self._ledger = ledger
+        self._now = now
+        self._watching = watching
+        self._late = telling(catalogue, "utter_promise_late")
+        self._still = telling(catalogue, "utter_promise_still")
+        self._stop = threading.Event()
+
+    def stop(self) -> None:
+        """End soon."""
+        self._stop.set()
+
+    def run(self) -> None:
+        """Look again and again."""
+        while not self._stop.is_set():
+            self.look()
+            self._stop.wait(LOOKS_EVERY_S)
+
+    def look(self) -> None:
+        """Do what is due, each in a transaction of its own: what fails in one must not stop the others."""
+        self._do("windows", self._keep_windows_open)
+        self._do("broken", self._admit_broken)
+        self._do("alerts", self._alert)
+
+    def _do(self, what: str, duty: Callable[[], object]) -> None:
+        try:
+            duty()
+        except Exception:  # a database may be away for a while; it is done again in a moment
+            log.exception("a duty failed", extra={"action": "duty_failed", "duty": what})
+
+    def _admit_broken(self) -> None:
+        self._write(lambda tx, now: promises.admit_broken(tx, now, self._late))
+
+    def _keep_windows_open(self) -> None:
+        self._write(lambda tx, now: promises.keep_windows_open(tx, now, self._still))
+
+    def _write(self, verb: Callable[[Transaction, datetime], int]) -> None:
+        now = self._now()
+        with self._ledger.reading() as tx:
+            if not promises.is_due(tx, now):
+                return
+        with self._ledger.writing() as tx:
+            verb(tx, now)
+
+    def _alert(self) -> None:
+        """Tell people who have no desk open that somebody waits, each waiting once."""
+        url, now = self._watching.alert_webhook_url, self._now()
+        if not url:
+            return
+        with self._ledger.reading() as tx:
+            unseen = promises.unseen(tx, now, self._watching.alert_after)
+        if unseen is None:
+            return
+        who = "A contact waits" if unseen.waiting == 1 else f"{unseen.waiting} contacts wait"
+        text = f"{who} for a person, the longest of them since {unseen.since:%H:%M} UTC."
+        body = {"alarm": "waiting", "text": text, "since": unseen.since.isoformat()}
+        try:
+            requests.post(url, json=body, timeout=TELLS_WITHIN_S).raise_for_status()
+        except requests.RequestException:
+            log.warning("the alert webhook did not take a call", extra={"action": "alert_failed"})
+            return
+        with self._ledger.writing() as tx:
+            promises.alerted(tx, unseen.ids, now)
