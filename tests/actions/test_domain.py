@@ -9,6 +9,7 @@ from ruamel.yaml import YAML
 
 import actions
 from bot.content.catalogue import Catalogue
+from bot.promises import Telling
 from bot.settings import ROOT
 
 DOMAIN = YAML(typ="safe").load(ROOT / "domain.yml")
@@ -37,6 +38,8 @@ def test_every_sentence_is_said_by_something_and_every_said_one_exists() -> None
     rules = [path.read_text() for path in (ROOT / "data" / "rules").glob("*.yml")]
     named = {name for text in [*code, *rules] for name in OURS.findall(text)} - {"utter_action", "utter_message"}
     built = {name for name in RESPONSES if name.startswith(("utter_order_", "utter_ask_"))}  # by status and by slot
+    built |= {f"utter_promise_{told.value}" for told in Telling}
+    assert built <= set(RESPONSES)
     desk = {name for name, response in RESPONSES.items() if response.path.name == "desk.yml"}
     assert {name for name in named if name not in RESPONSES} - {"utter_order_"} == set()
     assert set(RESPONSES) - named - built - desk == set()
