@@ -68,3 +68,17 @@ def test_a_database_that_is_away_is_one_sentence(tmp_path: Path) -> None:
     assert (answer.returncode, answer.stdout) == (1, "")
     assert answer.stderr.startswith("The database can't be used")
     assert answer.stderr.count("\n") == 1
+
+
+def test_opening_hours_are_shown_changed_and_refused_with_the_way_to_write_them(quick_url: str) -> None:
+    assert run(quick_url, "team").stdout == "Service: always (UTC), within 15 minutes; there now.\n"
+    changed = run(
+        quick_url, "team", "--zone", "Europe/London", "--hours", "Mon-Fri 9:00-17:30", "--exceptions", "12-25 closed",
+        "--within", "20",
+    )  # fmt: skip
+    told = "Service: Mon-Fri 9:00-17:30, except 12-25 closed (Europe/London), within 20 minutes; "
+    assert changed.stdout.startswith(told)
+    wrong = run(quick_url, "team", "--hours", "nine to five")
+    assert (wrong.returncode, wrong.stdout) == (1, "")
+    assert "Mon-Fri 9:00-17:30" in wrong.stderr and wrong.stderr.count("\n") == 1
+    assert run(quick_url, "team").stdout.startswith(told), "nothing was changed"
