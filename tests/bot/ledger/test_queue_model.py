@@ -37,8 +37,16 @@ REASONS = st.sampled_from([Reason.ASKED, Reason.NOT_UNDERSTOOD, Reason.LOST])
 STEPS = st.one_of(
     st.tuples(st.just("asks"), contacts, REASONS),
     st.tuples(st.just("asks"), contacts, REASONS),
-    st.tuples(st.just("time_passes"), st.sampled_from([1, 20, 20, 20, 9 * 60, 25 * 60]), st.integers(0, 4).map(bool)),
-    st.tuples(st.just("time_passes"), st.sampled_from([1, 20, 20, 20, 9 * 60, 25 * 60]), st.integers(0, 4).map(bool)),
+    st.tuples(
+        st.just("time_passes"),
+        st.sampled_from([1, 20, 20, 20, 9 * 60, 22 * 60 + 10, 25 * 60]),
+        st.integers(0, 4).map(bool),
+    ),
+    st.tuples(
+        st.just("time_passes"),
+        st.sampled_from([1, 20, 20, 20, 9 * 60, 22 * 60 + 10, 25 * 60]),
+        st.integers(0, 4).map(bool),
+    ),
     st.tuples(st.just("writes"), contacts),
     st.tuples(st.just("cancels"), contacts),
     st.tuples(st.just("takes"), contacts, agents),
