@@ -556,9 +556,11 @@ INSIDE: dict[str, type[Any]] = {  # the values inside values, by the name of the
 }
 
 
-def sendable(content: Outbound) -> Outbound:
+def sendable(content: Content) -> Outbound:
     """Return what can also be heard, once it is sure that WhatsApp would take it from us; else raise TooLong."""
     match content:
+        case Tap() | Order() | Answers() | Other():
+            raise TooLong("(this can only be heard, never said)")
         case Text():
             require(length(content.text) <= TEXT_MAX, f"(a text has at most {TEXT_MAX} characters)")
         case Media():

@@ -47,7 +47,9 @@ class Status(str, Enum):
 
     QUEUED = "queued"
     SENDING = "sending"
-    WITHDRAWN = "withdrawn"  # the bot composed it, but a person took over before it was sent, as far as we know
+    # The bot composed it, but a person took over before it was sent, as far as we know; or it was to repeat what has
+    # arrived after all.
+    WITHDRAWN = "withdrawn"
     SENT = "sent"
     FAILED = "failed"
     DELIVERED = "delivered"

@@ -21,7 +21,7 @@ from bot import messages as says
 from bot.conversation import may_bot_speak, window_is_open
 from bot.errors import NotAllowed, Overtaken, TooLong, UnknownConversation
 from bot.ledger import alarms, changes
-from bot.ledger.tables import UNSENT, contacts, conversations, deliveries, doors, messages, numbers, reports
+from bot.ledger.tables import UNSENT, contacts, conversations, deliveries, doors, handoffs, messages, numbers, reports
 from bot.ledger.transaction import Transaction
 from bot.ledger.upsert import insert_new
 from bot.updates import Reported
@@ -48,6 +48,7 @@ NUMBER_BURST = timedelta(seconds=0.5)  # of a number's throughput
 NUMBER_OWES = timedelta(seconds=2)  # at the most, at one message a second
 SHUT = 131047  # Meta's code for a closed window
 DOUBTFUL = "WhatsApp gave no answer, and no report came; it may have arrived. Ask before you send it again."
+UNREADABLE = (TooLong, KeyError, TypeError, ValueError, AttributeError)  # what a row that is not as it was may raise
 CALLBACK = "baton:"  # our message id travels as biz_opaque_callback_data under this prefix
 
 # Made once, since building a statement costs more than running it, and these run for every report.
@@ -65,6 +66,8 @@ BY_OWN_ID = sa.select(messages.c.id, messages.c.wamid).where(
 TOLD_FAILED = sa.select(reports.c.wamid).where(
     reports.c.wamid.in_(sa.bindparam("wamids", expanding=True)), reports.c.status == Status.FAILED.value
 )
+# It went out, and not by us: typed on the phone, or said by Meta's own agent.
+SAID_ELSEWHERE = sa.and_(messages.c.attempts == 0, messages.c.wamid.is_not(None))
 # That it failed is only what we made of it: Meta has not said so of what it accepted.
 NOT_TOLD_FAILED = sa.and_(
     messages.c.wamid.is_not(None),
@@ -72,6 +75,9 @@ NOT_TOLD_FAILED = sa.and_(
     .where(reports.c.wamid == messages.c.wamid, reports.c.status == Status.FAILED.value)
     .exists(),
 )
+FAILED = sa.text("messages.status = 'failed'")
+ARRIVED = {Status.SENT, Status.DELIVERED, Status.READ, Status.PLAYED}  # as far as Meta has told us
+REPEATED = sa.select(messages.c.status, messages.c.again_of).where(messages.c.id == sa.bindparam("id_"))
 MOVE_ON = (
     sa.update(messages)
     .where(messages.c.id == sa.bindparam("id_"))
@@ -236,13 +242,14 @@ def send_again(tx: Transaction, message_id: int, now: datetime, *, agent_id: int
     if known is not None:
         return int(known)
     _require_failed(row, "sent again")
+    if row.attempts == 0 and row.wamid is not None:
+        raise NotAllowed("(it was typed on the phone, or said by Meta's own agent; Baton has never sent it)")
     if row.wamid is not None and not tx.execute(TOLD_FAILED, {"wamids": [row.wamid]}).first():
         raise NotAllowed("(WhatsApp has accepted it and never said that it failed)")
-    content: says.Outbound = says.from_json(row.content)  # type: ignore[assignment]  # only these are queued
     again = queue(
         tx,
         row.conversation_id,
-        content,
+        says.sendable(says.from_json(row.content)),
         author=row.author,
         epoch=None if row.author is Author.AGENT else row.said_under,
         agent_id=agent_id or row.agent_id,
@@ -308,7 +315,7 @@ def dead_letters(tx: Transaction, limit: int = 100, rest: Rest = Rest.FAILED) ->
     rows = tx.execute(
         sa.select(messages, conversations.c.key)
         .join(conversations, conversations.c.id == messages.c.conversation_id)
-        .where(sa.text("messages.status = 'failed'"), ~repeated, ~NOT_TOLD_FAILED, which[rest])
+        .where(FAILED, ~repeated, ~NOT_TOLD_FAILED, ~SAID_ELSEWHERE, which[rest])
         .order_by(messages.c.id.desc())
         .limit(limit)
     )
@@ -417,21 +424,8 @@ def _claim(tx: Transaction, candidate: Any, now: datetime, lease: timedelta, per
     row = tx.execute(sa.select(messages).where(mine)).first()
     if row is None or not _is_first(tx, row) or _awaits(conversation, now):
         return None  # another sender was here since we looked
-    if row.epoch is not None and not may_bot_speak(conversation.holder, row.epoch, conversation.muted_at):
-        _move(tx, row, Status.WITHDRAWN, now, error="a person took over before it was sent")
-        log.info(
-            "words composed before a person took over were withdrawn",
-            extra={"action": "withdrawn", "conversation": conversation.key},
-        )
-        return _RESOLVED
-    try:
-        content: says.Outbound = says.from_json(row.content)  # type: ignore[assignment]  # only these are queued
-    except (TooLong, KeyError, TypeError) as problem:  # a limit was lowered since; the next one must still go
-        _move(tx, row, Status.FAILED, now, error=f"it can't be sent as it is: {problem}")
-        return _RESOLVED
-    if not isinstance(content, says.Template) and not window_is_open(conversation.window_ends, now):
-        words = "more than 24 hours since the contact last wrote; only a template may be sent"
-        _move(tx, row, Status.FAILED, now, error=words, error_code=SHUT)
+    content = _to_be_sent(tx, conversation, row, now)
+    if content is None:
         return _RESOLVED
     number = _number(tx, conversation.phone_number_id)
     if number is None:
@@ -464,6 +458,30 @@ def _claim(tx: Transaction, candidate: Any, now: datetime, lease: timedelta, per
         reply_to=row.reply_to,
         claimed_at=now,
     )
+
+
+def _to_be_sent(tx: Transaction, conversation: Any, row: Any, now: datetime) -> says.Outbound | None:
+    """Return what a message says; None if it need not be sent (any more), or can't be, which is written down here."""
+    if row.again_of is not None and _arrived_before(tx, row):
+        _keep_here(tx, row, now)
+        return None
+    if row.epoch is not None and not may_bot_speak(conversation.holder, row.epoch, conversation.muted_at):
+        _move(tx, row, Status.WITHDRAWN, now, error="a person took over before it was sent")
+        log.info(
+            "words composed before a person took over were withdrawn",
+            extra={"action": "withdrawn", "conversation": conversation.key},
+        )
+        return None
+    try:
+        content = says.sendable(says.from_json(row.content))
+    except UNREADABLE as problem:  # a limit was lowered since; the next one must still go
+        _move(tx, row, Status.FAILED, now, error=f"it can't be sent as it is: {problem}")
+        return None
+    if not isinstance(content, says.Template) and not window_is_open(conversation.window_ends, now):
+        words = "more than 24 hours since the contact last wrote; only a template may be sent"
+        _move(tx, row, Status.FAILED, now, error=words, error_code=SHUT)
+        return None
+    return content
 
 
 def file_of(content: says.Outbound) -> says.Media | None:
@@ -603,13 +621,7 @@ def settle(  # noqa: C901  # one case for each kind
         _give_back(tx, conversation, now)
     match outcome.kind:
         case Kind.ACCEPTED:
-            status = _hears_sent(tx, row.status, row.wamid or outcome.wamid)
-            _move(tx, row, status, now, wamid=row.wamid or outcome.wamid, error="", error_code=0)
-            if row.status is Status.FAILED:
-                _need_no_person(tx, [(row.conversation_id, row.id)])
-            if status is Status.SENT and row.type != "reaction":  # of a reaction no delivery is ever reported
-                _await(tx, row.conversation_id, row.id, now + IN_ORDER)
-            _apply_early_reports(tx, row.id, outcome.wamid, now)
+            _accept(tx, row, outcome.wamid, now)
         case Kind.LATER | Kind.SLOWER:
             if row.type != "template" and not window_is_open(conversation.window_ends, now):
                 _move(tx, row, Status.FAILED, now, error=outcome.words, error_code=outcome.code)
@@ -623,16 +635,27 @@ def settle(  # noqa: C901  # one case for each kind
                 stop_number(tx, conversation.phone_number_id, later)
         case Kind.UNHEARD:
             # It stays `sending` until its lease ends: a status bearing our callback may still settle it.
-            tx.execute(
-                sa.update(messages)
-                .where(messages.c.id == message_id)
-                .values(error=outcome.words[:500], tries=row.tries + 1, lease_until=now + LISTENING)
-            )
+            listening = {"error": outcome.words[:500], "lease_until": now + LISTENING}
+            tx.execute(sa.update(messages).where(messages.c.id == message_id).values(listening))
         case Kind.REFUSED:
             _move(tx, row, Status.FAILED, now, error=outcome.words, error_code=outcome.code)
         case Kind.STOPPED:
             _move(tx, row, Status.QUEUED, now, error=outcome.words, error_code=outcome.code)
             stop_number(tx, conversation.phone_number_id, now + outcome.wait)
+
+
+def _accept(tx: Transaction, row: Any, wamid: str, now: datetime) -> None:
+    """Meta has said yes. It may have told us more than that before: then its answer only names the message."""
+    status = _hears_sent(tx, row.status, row.wamid or wamid)
+    if status is not row.status:
+        _move(tx, row, status, now, wamid=row.wamid or wamid, error="", error_code=0)
+        if row.status is Status.FAILED:
+            _has_arrived(tx, [(row.conversation_id, row.id)], now)
+    elif row.wamid is None:
+        tx.execute(sa.update(messages).where(messages.c.id == row.id).values(wamid=wamid))
+    if status is Status.SENT and row.type != "reaction":  # of a reaction no delivery is ever reported
+        _await(tx, row.conversation_id, row.id, now + IN_ORDER)
+    _apply_early_reports(tx, row.id, wamid, now)
 
 
 def expire(tx: Transaction, now: datetime) -> int:
@@ -659,10 +682,12 @@ def expire(tx: Transaction, now: datetime) -> int:
         if row is None or row.status is not Status.SENDING or row.lease_until != found.lease_until:
             continue
         expired += 1
-        if verdict or (now - row.at > GIVEN_UP_AFTER and row.tries >= TRIES_MAX):
-            _move(tx, row, Status.FAILED, now, error=DOUBTFUL if verdict else row.error or "WhatsApp gave no answer")
+        tries = row.tries + 1  # also where its sender died of it, and did not even say that nobody answered
+        if verdict or (now - row.at > GIVEN_UP_AFTER and tries >= TRIES_MAX):
+            why = DOUBTFUL if verdict else row.error or "WhatsApp gave no answer"
+            _move(tx, row, Status.FAILED, now, tries=tries, error=why)
         else:
-            _move(tx, row, Status.QUEUED, now)
+            _move(tx, row, Status.QUEUED, now, tries=tries)
     return expired
 
 
@@ -814,7 +839,7 @@ def _follow(tx: Transaction, heard: list[tuple[Any, dict[str, Any]]], now: datet
         moved[row["id"]] = row
     _keep_moved(tx, list(moved.values()), now)
     places = {row["id"]: (row["conversation_id"], row["id"]) for _, row in heard}
-    _need_no_person(tx, [places[row["id"]] for row in moved.values() if row["id"] in failed and not _has_failed(row)])
+    _has_arrived(tx, [places[row["id"]] for row in moved.values() if row["id"] in failed and not _has_failed(row)], now)
     # Failed, delivered, read, played: its place in the order is settled.
     settled = [places[row["id"]] for report, row in heard if Status(report.status) is not Status.SENT]
     if settled:
@@ -859,11 +884,69 @@ def _where(pairs: Collection[tuple[int, int]], column: Any) -> Any:
     return conversations.c.id.in_(theirs) & column.in_(ids)
 
 
+def _has_arrived(tx: Transaction, pairs: Collection[tuple[int, int]], now: datetime) -> None:
+    """What had failed did arrive: nobody need see to it, and what was to repeat it stays here.
+
+    A repetition that a sender has in its hand may have been accepted; should it come back, `_claim` keeps it here.
+    """
+    _need_no_person(tx, pairs)
+    ids = [message_id for _, message_id in pairs]
+    while ids:
+        repeats = tx.execute(sa.select(messages).where(messages.c.again_of.in_(ids))).all()
+        for row in repeats:
+            if row.status is Status.QUEUED:
+                _keep_here(tx, row, now)
+            elif row.status is Status.FAILED:
+                tx.execute(sa.update(messages).where(messages.c.id == row.id).values(set_aside_at=now))
+        ids = [row.id for row in repeats]
+        _need_no_person(tx, [(row.conversation_id, row.id) for row in repeats])
+
+
+def _keep_here(tx: Transaction, row: Any, now: datetime) -> None:
+    """Withdraw a repetition, and let it be none: if the first one fails after all, that may be sent again."""
+    _move(tx, row, Status.WITHDRAWN, now, error="it arrived the first time, after all", again_of=None)
+
+
+def _arrived_before(tx: Transaction, row: Any) -> bool:
+    """Say whether what this one repeats has arrived since."""
+    again_of = row.again_of
+    while again_of is not None:
+        status, again_of = tx.execute(REPEATED, {"id_": again_of}).one()
+        if status in ARRIVED:
+            return True
+    return False
+
+
 def _need_no_person(tx: Transaction, pairs: Collection[tuple[int, int]]) -> None:
-    """Forget that the bot's words did not arrive: they did. Where a person was asked for already, one comes."""
-    if pairs:
-        mine = _where(pairs, conversations.c.undelivered_id)
-        tx.execute(sa.update(conversations).where(mine).values(undelivered_id=None))
+    """Forget that these words of the bot's did not arrive. Where a person was asked for already, one comes.
+
+    One is also needed where others did not arrive either; a conversation remembers one of them at a time.
+    """
+    if not pairs:
+        return
+    for row in tx.execute(sa.select(conversations).where(_where(pairs, conversations.c.undelivered_id))).all():
+        mine = conversations.c.id == row.id
+        tx.execute(sa.update(conversations).where(mine).values(undelivered_id=_undelivered(tx, row)))
+
+
+def _undelivered(tx: Transaction, conversation: Any) -> int | None:
+    """Return words of the bot's that failed and nobody has seen to: no person was there or was asked for since."""
+    again = messages.alias("again")
+    mine = (messages.c.conversation_id == conversation.id) & (messages.c.author == Author.BOT)
+    asked = sa.select(handoffs.c.id).where(
+        handoffs.c.conversation_id == conversation.id, handoffs.c.asked_at >= messages.c.at
+    )
+    failed = sa.select(messages.c.id).where(
+        mine,
+        FAILED,
+        messages.c.said_under >= conversation.muted_at,
+        messages.c.set_aside_at.is_(None),
+        ~NOT_TOLD_FAILED,
+        ~sa.select(again.c.id).where(again.c.again_of == messages.c.id).exists(),
+        ~asked.exists(),
+    )
+    found: int | None = tx.execute(failed.order_by(messages.c.id).limit(1)).scalar()
+    return found
 
 
 def _await(tx: Transaction, conversation_id: int, message_id: int, until: datetime) -> None:
@@ -897,4 +980,5 @@ def _leave_to_a_person(tx: Transaction, row: Mapping[str, Any]) -> None:
     handoffs.hand_off_undelivered.
     """
     mine = (conversations.c.id == row["conversation_id"]) & (conversations.c.muted_at <= row["said_under"])
-    tx.execute(sa.update(conversations).where(mine).values(undelivered_id=row["id"]))
+    unknown = conversations.c.undelivered_id.is_(None)  # of several the first, and the others with it
+    tx.execute(sa.update(conversations).where(mine, unknown).values(undelivered_id=row["id"]))

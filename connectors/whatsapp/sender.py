@@ -161,7 +161,15 @@ def _sent(api: CloudApi, outgoing: Outgoing, now: Clock) -> Outcome:
         log.warning("a message was claimed too long ago", extra={"action": "send_late", "message_id": outgoing.id})
         return Outcome(Kind.LATER, words="it was not sent in time")
     try:
-        return Outcome(Kind.ACCEPTED, wamid=api.send(outgoing.phone_number_id, payloads.render(outgoing)))
+        body = payloads.render(outgoing)
+    except outbox.UNREADABLE as problem:  # else it would be claimed for ever, and everything behind it would wait
+        log.error("a message can't be rendered: %s", type(problem).__name__,
+                  extra={"action": "unrenderable", "message_id": outgoing.id})  # fmt: skip
+        return Outcome(
+            Kind.REFUSED, words="it can't be written as WhatsApp wants it; please tell whoever looks after Baton"
+        )
+    try:
+        return Outcome(Kind.ACCEPTED, wamid=api.send(outgoing.phone_number_id, body))
     except WhatsAppError as problem:
         log.warning(
             "a message was not accepted: %s",

@@ -16,7 +16,7 @@ from bot.ledger import changes, handoffs, inbox, outbox
 from bot.ledger.outbox import Outgoing
 from bot.ledger.tables import conversations, messages
 from bot.ledger.transaction import Ledger, Transaction
-from bot.messages import Media, Outbound, Text
+from bot.messages import Media, Outbound, Tap, Text
 from bot.updates import Unsupported
 from bot.vocabulary import Author, Status
 from connectors.whatsapp.client import CloudApi
@@ -193,6 +193,28 @@ def test_a_long_upload_leaves_the_send_its_whole_time_and_is_listened_for_from_t
     assert meta.status_of(second) is Status.SENDING
     meta.passes(60)
     assert meta.status_of(second) is Status.QUEUED
+
+
+def test_what_can_not_be_rendered_fails_at_once_and_holds_nobody_up(meta: Sleeper) -> None:
+    broken, whole = meta.queued(Text("one")), meta.queued(Text("two"))
+    outgoing = meta.claimed()
+    assert outgoing is not None
+    meta.sends(replace(outgoing, content=cast(Outbound, Tap("yes", "Yes"))))
+    meta.sends(meta.claimed())
+    assert (meta.status_of(broken), meta.status_of(whole)) == (Status.FAILED, Status.SENT)
+
+
+def test_a_sender_that_stumbles_over_the_same_message_again_and_again_gives_it_up_in_an_hour(meta: Sleeper) -> None:
+    message_id = meta.queued(Text("one"))
+    with meta.ledger.writing() as tx:
+        (conversation_id,) = tx.execute(sa.select(conversations.c.id)).scalars()
+        behind = outbox.queue(tx, conversation_id, Text("two"), author=Author.BOT, now=NOW)
+    while meta.status_of(message_id) is not Status.FAILED and meta.seconds < 5400:
+        meta.claimed()  # and it raises something that nobody has thought of, before it could settle anything
+        meta.passes(100)
+    assert 3600 < meta.seconds < 4000
+    outgoing = meta.claimed()
+    assert outgoing is not None and outgoing.id == behind
 
 
 def test_what_is_old_goes_little_by_little_and_what_fails_stops_no_other_duty(

@@ -25,6 +25,7 @@ META_TELLS_WITHIN = timedelta(seconds=8)  # an honest Meta, while the door is op
 META_PAUSES_AT_MOST = timedelta(minutes=5)  # after it was shut, before it tries again
 NOBODY_INVITED = {Reason.FLOOD, Reason.MACHINE}
 UNSENT = {Status.QUEUED, Status.SENDING}
+ARRIVED = {Status.SENT, Status.DELIVERED, Status.READ, Status.PLAYED}
 NEARER_TO_A_PERSON = ["bot", "phone", "queue", "agent"]
 
 
@@ -85,11 +86,18 @@ class Word:
     answered_at: datetime | None = None  # when we wrote down that Meta had accepted it
     status: Status = Status.QUEUED
     failed_at: int | None = None  # the step in which it failed first
+    needless: bool = False  # what it was to repeat has arrived after all
 
     @property
     def bound(self) -> bool:
         """Say whether a take silences it: what a turn composed, and what nobody typed and is sent again."""
         return self.thought is not None or (self.again_of is not None and self.author is not Author.AGENT)
+
+    @property
+    def has_arrived_before(self) -> bool:
+        """Say whether the contact has what it repeats, or what that repeats."""
+        first = None if self.needless else self.again_of
+        return first is not None and (first.status in ARRIVED or first.has_arrived_before)
 
 
 @dataclass(eq=False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -13,13 +14,14 @@ from bot.ledger.outbox import Kind, Outcome, Rest
 from bot.ledger.tables import conversations
 from bot.ledger.transaction import Ledger
 from bot.ledger.turns import Turn
-from bot.messages import Text
-from bot.updates import ContactRef, Received, Unsupported
+from bot.messages import Inbound, Item, Order, Text
+from bot.updates import ContactRef, Echoed, Received, Unsupported
 from bot.vocabulary import Author, Status, UpdateState
 from tests.factories import (
     MIA,
     NOW,
     NUMBER,
+    a_report,
     a_text,
     a_turn,
     a_wamid,
@@ -119,6 +121,23 @@ def test_an_agents_failed_reply_is_sent_again_whoever_has_it_now(ledger: Ledger)
     assert sent(ledger) == [] and rests(ledger)[Rest.FAILED] == [failed]
     new = again(ledger, failed)
     assert sent(ledger) == [new]
+
+
+@pytest.mark.parametrize("content", [Text("typed on the phone"), Order("c", (Item("p", 1.0, 1.0, "GBP"),))])
+@pytest.mark.parametrize("standby", [True, False], ids=["Meta's own agent said it", "typed on the phone"])
+def test_what_baton_has_never_sent_it_does_not_send_again_either(
+    ledger: Ledger, content: Inbound, standby: bool
+) -> None:
+    heard(ledger, a_text())
+    with ledger.writing() as tx:
+        inbox.record(tx, b"{}", [Echoed("wamid.E", NUMBER, MIA, content, NOW, standby=standby)], NOW)
+    heard(ledger, replace(a_report("wamid.E", Status.FAILED), passes=True))
+    assert sent(ledger) == []
+    assert rests(ledger) == {Rest.FAILED: [], Rest.SET_ASIDE: [], Rest.OVERTAKEN: []}
+    with ledger.reading() as tx:
+        (echo,) = [one for one in transcript.messages_of(tx, 1) if one.wamid == "wamid.E"]
+    with pytest.raises(NotAllowed, match="typed on the phone"):
+        again(ledger, echo.id)
 
 
 def test_what_a_person_overtook_stays_overtaken_when_two_conversations_become_one(ledger: Ledger) -> None:

@@ -387,7 +387,7 @@ class World(RuleBasedStateMachine):
     @rule(n=which, any_word=st.booleans())
     def it_is_sent_again(self, n: int, any_word: bool) -> None:
         word = one_of([word for word in self.model.words if any_word or word.status is Status.FAILED], n)
-        known = next((one for one in self.model.words if one.again_of is word), None)
+        known = next((one for one in self.model.words if one.again_of is word and not one.needless), None)
         typed = word.author is Author.AGENT
         chat = self.model.chat_of(word)
         may_be_said = word.status is Status.FAILED and (typed or not (word.stale or chat.holder is Holder.AGENT))
@@ -427,6 +427,7 @@ class World(RuleBasedStateMachine):
         chat = self.model.chat_of(word)
         assert not word.overtaken, f"{word.text}: a person has taken over since the bot composed it"
         assert word.thought is None or chat.holder is not Holder.AGENT
+        assert not word.has_arrived_before, f"{word.text}: the contact has it already"
         assert chat.window is not None and self.now < chat.window
         for before in self.model.words:
             if before.id < word.id and before.home in word.past:
@@ -620,7 +621,7 @@ class World(RuleBasedStateMachine):
         assert not self.model.queued, f"{self.model.queued[0].text!r} was not queued"
         by_id = {row.id: row for row in rows}
         for word in self.model.words:
-            self._climbs(word, by_id[word.id].status)
+            self._climbs(word, by_id[word.id])
         return rows
 
     def _is_new(self, row: Any) -> None:
@@ -677,13 +678,17 @@ class World(RuleBasedStateMachine):
         if chat.holder is not Holder.BOT:
             chat.with_a_person_at = self.step
 
-    def _climbs(self, word: Word, status: Status) -> None:
+    def _climbs(self, word: Word, row: Any) -> None:
+        status = row.status
         back = (word.status, status) == (Status.SENDING, Status.QUEUED)
         if (word.status, status) == (Status.FAILED, Status.SENT):  # nobody could know; now Meta has said that it has it
             back = bool(word.accepted) and not any(Status.FAILED in one.reported for one in word.accepted)
         assert back or RANK[status] >= RANK[word.status], f"{word.text} was {word.status.value} and is {status.value}"
         word.status = status
-        if status is Status.WITHDRAWN:
+        if status is Status.WITHDRAWN and row.again_of is None and word.again_of is not None:
+            assert word.needless or word.has_arrived_before, f"{word.text} was withdrawn, and had never arrived"
+            word.needless = True
+        elif status is Status.WITHDRAWN:
             assert word.overtaken, f"{word.text} was withdrawn, and nobody had taken over"
         if status is Status.FAILED and word.failed_at is None:
             word.failed_at = self.step
@@ -781,7 +786,7 @@ _UNREACHABLE = (
 )
 _MESSAGES = sa.select(
     messages.c.id, messages.c.conversation_id, messages.c.wamid, messages.c.text, messages.c.author,
-    messages.c.status, messages.c.turn_id, messages.c.waiting,
+    messages.c.status, messages.c.turn_id, messages.c.waiting, messages.c.again_of,
 ).order_by(messages.c.id)  # fmt: skip
 
 

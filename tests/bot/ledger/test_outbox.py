@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -320,10 +321,15 @@ def test_what_was_withdrawn_and_yet_delivered_says_so(ledger: Ledger, conversati
     assert status_of(ledger, message_id) is Status.READ
 
 
-def test_a_row_that_can_not_be_read_holds_nobody_up(ledger: Ledger, conversation_id: int) -> None:
+@pytest.mark.parametrize(
+    "content",
+    [{"kind_of": "text", "text": " "}, {"kind_of": "tap", "id": "a", "title": "A"}],
+    ids=["a limit was lowered", "only a contact can say it"],
+)
+def test_a_row_that_can_not_be_sent_holds_nobody_up(ledger: Ledger, conversation_id: int, content: Any) -> None:
     broken, whole = queued(ledger, conversation_id, "one"), queued(ledger, conversation_id, "two")
     with ledger.writing() as tx:
-        tx.execute(sa.update(messages).where(messages.c.id == broken).values(content={"kind_of": "text", "text": " "}))
+        tx.execute(sa.update(messages).where(messages.c.id == broken).values(content=content))
     outgoing = claimed(ledger)
     assert outgoing is not None and outgoing.id == whole
     assert status_of(ledger, broken) is Status.FAILED
@@ -416,6 +422,91 @@ def test_what_arrived_after_all_is_no_persons_matter(ledger: Ledger, conversatio
     assert status_of(ledger, outgoing.id) is told, "and what Meta itself says has failed stays so"
     with ledger.writing() as tx:
         assert handoffs.hand_off_undelivered(tx, later(402)) == (0 if delivered else 1)
+
+
+@pytest.mark.parametrize("sent_again", ["by itself", "by a person", "twice by a person"])
+def test_what_arrived_after_all_does_not_go_a_second_time(
+    ledger: Ledger, conversation_id: int, sent_again: str
+) -> None:
+    """Meta calls it failed, it is queued once more, and then Meta says that it was delivered."""
+    first = queued(ledger, conversation_id)
+    claimed(ledger)
+    settled(ledger, first, accepted("wamid.1"))
+    heard(ledger, replace(a_report("wamid.1", Status.FAILED), passes=sent_again == "by itself"))
+    again = first
+    for _ in range({"by itself": 0, "by a person": 1, "twice by a person": 2}[sent_again]):
+        if again != first:
+            claimed(ledger)
+            settled(ledger, again, Outcome(Kind.REFUSED, words="no"))
+        with ledger.writing() as tx:
+            again = outbox.send_again(tx, again, NOW)
+    heard(ledger, a_report("wamid.1", Status.DELIVERED))
+    assert claimed(ledger, 60) is None
+    with ledger.reading() as tx:
+        said = {one.id: (one.status, one.error) for one in transcript.messages_of(tx, conversation_id)}
+        assert outbox.dead_letters(tx) == []
+    assert said[first] == (Status.DELIVERED, "")
+    assert said[max(said)] == (Status.WITHDRAWN, "it arrived the first time, after all")
+
+
+def test_what_is_on_its_way_again_when_the_first_arrives_does_not_go_a_third_time(
+    ledger: Ledger, conversation_id: int
+) -> None:
+    outgoing = given_up(ledger, conversation_id)
+    with ledger.writing() as tx:
+        again = outbox.send_again(tx, outgoing.id, later(401))
+    claimed(ledger, 401)
+    heard(ledger, a_report("wamid.1", Status.DELIVERED, callback=outgoing.callback))
+    assert status_of(ledger, again) is Status.SENDING, "Meta may have it"
+    settled(ledger, again, Outcome(Kind.STOPPED, words="it never left"))
+    assert claimed(ledger, 500) is None
+    assert status_of(ledger, again) is Status.WITHDRAWN
+
+
+def test_what_failed_after_all_may_be_sent_again_though_a_repetition_was_withdrawn(
+    ledger: Ledger, conversation_id: int
+) -> None:
+    """Nobody answered; somebody sends it again; Meta says that it has it, and then that it failed."""
+    outgoing = given_up(ledger, conversation_id)
+    with ledger.writing() as tx:
+        withdrawn = outbox.send_again(tx, outgoing.id, later(401))
+    heard(ledger, a_report("wamid.1", Status.SENT, callback=outgoing.callback))
+    heard(ledger, a_report("wamid.1", Status.FAILED, callback=outgoing.callback))
+    with ledger.writing() as tx:
+        assert [one.id for one in outbox.dead_letters(tx)] == [outgoing.id]
+        again = outbox.send_again(tx, outgoing.id, later(402))
+    assert again != withdrawn
+    outgoing = claimed(ledger, 500)
+    assert outgoing is not None and outgoing.id == again
+
+
+def test_a_failure_that_overtakes_the_answer_keeps_its_reason_and_its_person(
+    ledger: Ledger, conversation_id: int
+) -> None:
+    with ledger.writing() as tx:
+        outbox.queue(tx, conversation_id, Text("hi"), author=Author.BOT, now=NOW)
+    outgoing = claimed(ledger)
+    assert outgoing is not None
+    report = a_report("wamid.1", Status.FAILED, callback=outgoing.callback, error="not on WhatsApp (131026)")
+    heard(ledger, replace(report, code=131026))
+    settled(ledger, outgoing.id, accepted("wamid.1"))
+    with ledger.writing() as tx:
+        (dead,) = outbox.dead_letters(tx)
+        assert (dead.id, dead.error, dead.code) == (outgoing.id, "not on WhatsApp (131026)", 131026)
+        assert handoffs.hand_off_undelivered(tx, later(2)) == 1
+
+
+def test_an_answer_that_comes_after_its_failure_was_sent_again_asks_for_no_person(
+    ledger: Ledger, conversation_id: int
+) -> None:
+    with ledger.writing() as tx:
+        outbox.queue(tx, conversation_id, Text("hi"), author=Author.BOT, now=NOW)
+    outgoing = claimed(ledger)
+    assert outgoing is not None
+    heard(ledger, replace(a_report("wamid.1", Status.FAILED, callback=outgoing.callback), passes=True))
+    settled(ledger, outgoing.id, accepted("wamid.1"))
+    with ledger.writing() as tx:
+        assert handoffs.hand_off_undelivered(tx, later(2)) == 0
 
 
 def test_what_meta_accepted_and_never_called_failed_is_not_sent_again(ledger: Ledger, conversation_id: int) -> None:

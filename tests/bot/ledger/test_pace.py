@@ -334,3 +334,63 @@ def test_a_failure_that_passes_does_not_overtake_what_was_said_after_it(ledger: 
     failed(ledger, first, passes=True)
     assert [outgoing.content for outgoing in claimed(ledger, 40)] == [Text("two")]
     assert words_of(ledger, first.id)[0] is Status.FAILED
+
+
+def two_answers(ledger: Ledger) -> tuple[Outgoing, Outgoing]:
+    """The bot answers in two messages, and Meta accepts both."""
+    ended(ledger, a_turn(ledger, "where are my orders?"), "One is on its way.", "One is here.")
+    found = []
+    for seconds in (0, 6):
+        (outgoing,) = claimed(ledger, seconds)
+        settled(ledger, outgoing.id, Outcome(Kind.ACCEPTED, wamid=f"wamid.{outgoing.id}"), seconds)
+        found.append(outgoing)
+    return found[0], found[1]
+
+
+@pytest.mark.parametrize("and_then", ["goes once more", "arrives after all", "is sent again by a person"])
+@pytest.mark.parametrize("together", [True, False])
+def test_where_two_of_the_bots_messages_failed_a_person_comes_though_one_needs_none(
+    ledger: Ledger, together: bool, and_then: str
+) -> None:
+    one, two = two_answers(ledger)
+    reports = [a_report(f"wamid.{outgoing.id}", Status.FAILED) for outgoing in (one, two)]
+    reports[1] = replace(reports[1], passes=and_then == "goes once more")
+    for batch in [reports] if together else [[report] for report in reports]:
+        heard(ledger, *batch)
+    if and_then == "arrives after all":
+        heard(ledger, a_report(f"wamid.{two.id}", Status.DELIVERED))
+    elif and_then == "is sent again by a person":
+        with ledger.writing() as tx:
+            outbox.send_again(tx, two.id, later(7))
+    with ledger.writing() as tx:
+        assert handoffs.hand_off_undelivered(tx, later(8)) == 1
+
+
+@pytest.mark.parametrize("first_arrives", [True, False])
+def test_the_other_of_two_failures_is_remembered_whichever_arrives_after_all(
+    ledger: Ledger, first_arrives: bool
+) -> None:
+    both = two_answers(ledger)
+    heard(ledger, *[a_report(f"wamid.{outgoing.id}", Status.FAILED) for outgoing in both])
+    arrived, failed_for_good = both if first_arrives else both[::-1]
+    heard(ledger, a_report(f"wamid.{arrived.id}", Status.DELIVERED))
+    with ledger.reading() as tx:
+        assert tx.execute(sa.select(conversations.c.undelivered_id)).scalar() == failed_for_good.id
+    heard(ledger, a_report(f"wamid.{failed_for_good.id}", Status.DELIVERED))
+    with ledger.writing() as tx:
+        assert handoffs.hand_off_undelivered(tx, later(8)) == 0
+
+
+def test_a_failure_a_person_was_asked_for_is_not_dug_out_again(ledger: Ledger) -> None:
+    """They would rather go on with the bot; its next failure passes, and goes once more."""
+    turn = a_turn(ledger, "where is my order?")
+    ended(ledger, turn, "It is on its way.")
+    (one,) = claimed(ledger, 0)
+    failed(ledger, one)
+    with ledger.writing() as tx:
+        assert handoffs.hand_off_undelivered(tx, later(2)) == 1
+        assert handoffs.cancel(tx, turn.key, words=Text("Fine."), now=later(3))
+    (fine,) = claimed(ledger, 4)
+    failed(ledger, fine, passes=True)
+    with ledger.writing() as tx:
+        assert handoffs.hand_off_undelivered(tx, later(6)) == 0
