@@ -200,6 +200,7 @@ def queue(
         ).scalar()
         if known is not None:
             return int(known)
+    _hurry_repetitions(tx, conversation_id)
     n = None
     if turn_id is not None:
         said = sa.select(sa.func.count()).where(messages.c.turn_id == turn_id, messages.c.n.is_not(None))
@@ -228,6 +229,13 @@ def queue(
     tx.execute(sa.update(conversations).where(conversations.c.id == conversation_id).values(last_message_at=now))
     changes.note(tx, conversation_id, Change.MESSAGE, now)
     return int(result.inserted_primary_key[0])
+
+
+def _hurry_repetitions(tx: Transaction, conversation_id: int) -> None:
+    """Let what waits to be sent once more go at once: something is to be said after it, and would wait as long."""
+    waits = messages.c.again_of.is_not(None) & messages.c.not_before.is_not(None) & (messages.c.attempts == 0)
+    mine = (messages.c.conversation_id == conversation_id) & (messages.c.status == Status.QUEUED)
+    tx.execute(sa.update(messages).where(UNSENT, mine, waits).values(not_before=None))
 
 
 def send_again(tx: Transaction, message_id: int, now: datetime, *, agent_id: int | None = None) -> int:
@@ -301,11 +309,7 @@ def dead_letters(tx: Transaction, limit: int = 100, rest: Rest = Rest.FAILED) ->
     """Return what failed and was not sent again, the newest first: what waits for somebody, or what no longer does."""
     again = messages.alias("again")
     repeated = sa.select(again.c.id).where(again.c.again_of == messages.c.id).exists()
-    # As may_bot_speak has it; send_again asks that one.
-    overtaken = sa.and_(
-        messages.c.author != Author.AGENT,
-        sa.or_(conversations.c.holder == Holder.AGENT, messages.c.said_under < conversations.c.muted_at),
-    )
+    overtaken = (messages.c.author != Author.AGENT) & _is_overtaken(messages.c.said_under)
     aside = messages.c.set_aside_at.is_not(None)
     which = {
         Rest.FAILED: sa.and_(~aside, ~overtaken),
@@ -322,12 +326,22 @@ def dead_letters(tx: Transaction, limit: int = 100, rest: Rest = Rest.FAILED) ->
     return [Dead(row.id, row.key, row.at, row.author, row.type, row.error, row.error_code) for row in rows]
 
 
+def _is_overtaken(epoch: Any) -> Any:
+    """Return the condition under which a person has taken over since this epoch; may_bot_speak decides in the end."""
+    return (conversations.c.holder == Holder.AGENT) | (epoch < conversations.c.muted_at)
+
+
 def _may_go(now: datetime, stopped: Collection[str] = ()) -> Any:
-    """Return the condition under which a queued message is looked at: its time has come, its number is not stopped."""
+    """Return the condition under which a queued message is looked at: its time has come, its number is not stopped.
+
+    What a person has overtaken is withdrawn as soon as it is looked at, however long it was to wait: their own words
+    are behind it.
+    """
+    withdrawn = messages.c.epoch.is_not(None) & _is_overtaken(messages.c.epoch)
     due = sa.and_(
         UNSENT,
         messages.c.status == Status.QUEUED,
-        sa.or_(messages.c.not_before.is_(None), messages.c.not_before <= now),
+        sa.or_(messages.c.not_before.is_(None), messages.c.not_before <= now, withdrawn),
         sa.or_(
             conversations.c.awaits_until.is_(None),
             conversations.c.awaits_until <= now,

@@ -14,7 +14,7 @@ from bot.ledger.transaction import Ledger
 from bot.messages import Blank, Outbound, Template, Text
 from bot.updates import ContactRef, Received, Unsupported
 from bot.vocabulary import Author, Holder, Reason, Status
-from tests.factories import MIA, NOW, NUMBER, SAM, a_report, a_text, a_turn, a_wamid, ended, heard, later
+from tests.factories import MIA, NOW, NUMBER, SAM, a_report, a_text, a_turn, a_wamid, ended, heard, later, taken
 
 DAY = 24 * 3600
 
@@ -394,3 +394,33 @@ def test_a_failure_a_person_was_asked_for_is_not_dug_out_again(ledger: Ledger) -
     failed(ledger, fine, passes=True)
     with ledger.writing() as tx:
         assert handoffs.hand_off_undelivered(tx, later(6)) == 0
+
+
+@pytest.mark.parametrize("waits", ["to go once more", "for Meta"])
+def test_an_agents_first_words_do_not_wait_behind_what_their_take_has_silenced(ledger: Ledger, waits: str) -> None:
+    turn = a_turn(ledger, "where is my order?")
+    ended(ledger, turn, "It is on its way.")
+    (one,) = claimed(ledger, 0)
+    if waits == "for Meta":
+        settled(ledger, one.id, Outcome(Kind.LATER, words="not available", wait=later(600) - NOW, code=131016))
+    else:
+        failed(ledger, one, passes=True)
+    taken(ledger, turn.key, now=later(3))
+    hers = queued(ledger, turn.conversation_id, "Ann here.")
+    with ledger.reading() as tx:
+        assert outbox.is_due(tx, later(4))
+    assert [outgoing.id for outgoing in claimed(ledger, 4)] == [hers]
+
+
+def test_what_goes_once_more_goes_at_once_when_something_is_said_after_it(ledger: Ledger) -> None:
+    turn = a_turn(ledger, "where is my order?")
+    ended(ledger, turn, "It is on its way.")
+    (one,) = claimed(ledger, 0)
+    failed(ledger, one, passes=True)
+    assert claimed(ledger, 3) == []
+    ended(ledger, a_turn(ledger, "hello?"), "Hello!")
+    (again,) = claimed(ledger, 4)
+    assert again.content == one.content
+    delivered(ledger, again, 4)
+    (after,) = claimed(ledger, 5)
+    assert after.content == Text("Hello!")
