@@ -103,6 +103,7 @@ class Outgoing:
     content: says.Outbound
     attempts: int  # how often it was claimed: no two claims have the same
     tries: int = 1  # how often it was sent, this time included, and something was wrong with this very message
+    slowed: int = 0  # how often in a row Meta found its number too fast
     reply_to: str | None = None  # the wamid it quotes
     media_id: str = ""  # Meta's, once its file is uploaded
     claimed_at: datetime | None = None
@@ -139,6 +140,7 @@ class Outcome:
     words: str = ""
     wait: timedelta = timedelta(0)
     code: int = 0  # Meta's
+    everywhere: bool = False  # not this number alone: all of ours
 
 
 def lock_conversation(tx: Transaction, conversation_id: int, *, skip_locked: bool = False) -> Any:
@@ -469,6 +471,7 @@ def _claim(tx: Transaction, candidate: Any, now: datetime, lease: timedelta, per
         content=content,
         attempts=row.attempts + 1,
         tries=row.tries + 1,
+        slowed=number.slowed,
         reply_to=row.reply_to,
         claimed_at=now,
     )
@@ -618,6 +621,25 @@ def stop_number(tx: Transaction, phone_number_id: str, until: datetime) -> None:
     tx.execute(sa.update(numbers).where(mine).values(stopped_until=until))
 
 
+def _slow_down(tx: Transaction, phone_number_id: str, until: datetime, now: datetime, *, everywhere: bool) -> None:
+    """Send nothing from this number until then, or from none of ours; each time in a row it is found too fast counts.
+
+    What was on its way with the message that told us first is told the same: that is once.
+    """
+    known = tx.execute(sa.select(numbers.c.phone_number_id)).scalars() if everywhere else ()
+    for ours in sorted({phone_number_id, *known}):  # in one order, for others may do the same
+        goes_on = numbers.c.stopped_until.is_(None) | (numbers.c.stopped_until <= now)
+        mine = (numbers.c.phone_number_id == ours) & goes_on
+        tx.execute(sa.update(numbers).where(mine).values(slowed=numbers.c.slowed + 1))
+        stop_number(tx, ours, until)
+
+
+def is_fast_enough(tx: Transaction, phone_number_id: str) -> None:
+    """Meta has taken something from this number again: the next time it is too fast, the first wait is short."""
+    mine = numbers.c.phone_number_id == phone_number_id
+    tx.execute(sa.update(numbers).where(mine).values(slowed=0))
+
+
 def settle(  # noqa: C901  # one case for each kind
     tx: Transaction, message_id: int, outcome: Outcome, now: datetime, *, attempt: int | None = None
 ) -> None:
@@ -646,7 +668,7 @@ def settle(  # noqa: C901  # one case for each kind
             why = {"error": outcome.words, "error_code": outcome.code}
             _move(tx, row, Status.QUEUED, now, not_before=later, tries=tries, **why)
             if outcome.kind is Kind.SLOWER:
-                stop_number(tx, conversation.phone_number_id, later)
+                _slow_down(tx, conversation.phone_number_id, later, now, everywhere=outcome.everywhere)
         case Kind.UNHEARD:
             # It stays `sending` until its lease ends: a status bearing our callback may still settle it.
             listening = {"error": outcome.words[:500], "lease_until": now + LISTENING}
@@ -765,6 +787,8 @@ def hear_all(tx: Transaction, reported: list[Reported], now: datetime) -> list[b
                 "error": one.error[:500],
                 "code": one.code,
                 "pricing": one.pricing,
+                "passes": one.passes,
+                "stops": one.stops,
             }
             for one, message_id in zip(fresh, message_ids, strict=True)
         ],
@@ -778,7 +802,7 @@ def hear_all(tx: Transaction, reported: list[Reported], now: datetime) -> list[b
     return news
 
 
-def _act_on_failure(tx: Transaction, report: Reported, row: dict[str, Any], now: datetime) -> None:
+def _act_on_failure(tx: Transaction, report: Reported | Any, row: dict[str, Any], now: datetime) -> None:
     """Do what Meta's reason asks for, once it fails what it had accepted.
 
     What passes by itself goes once more, if nothing was said after it: order comes first. What concerns every message
@@ -973,10 +997,15 @@ def _apply_early_reports(tx: Transaction, message_id: int, wamid: str, now: date
     """Catch up with reports that came before the answer to the send itself."""
     early = (reports.c.wamid == wamid) & reports.c.message_id.is_(None)
     found = tx.execute(sa.select(reports).where(early).order_by(reports.c.id)).all()
-    if found:
-        row = dict(tx.execute(sa.select(messages).where(messages.c.id == message_id)).one()._mapping)
-        _follow(tx, [(report, row) for report in found], now)
-        tx.execute(sa.update(reports).where(early).values(message_id=message_id))
+    if not found:
+        return
+    row = dict(tx.execute(sa.select(messages).where(messages.c.id == message_id)).one()._mapping)
+    was = row["status"]
+    _follow(tx, [(report, row) for report in found], now)
+    tx.execute(sa.update(reports).where(early).values(message_id=message_id))
+    for report in found:
+        if Status(report.status) is Status.FAILED and _has_failed(row) and was is not Status.FAILED:
+            _act_on_failure(tx, report, row, now)
 
 
 def _move(tx: Transaction, row: Any, status: Status, now: datetime, **columns: Any) -> None:

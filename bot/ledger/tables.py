@@ -263,6 +263,8 @@ reports = sa.Table(
     sa.Column("error", sa.String(500), nullable=False, server_default=""),
     sa.Column("code", sa.Integer, nullable=False, server_default="0"),  # Meta's, of the error
     sa.Column("pricing", Json),
+    sa.Column("passes", sa.Boolean, nullable=False, server_default=sa.false()),  # as bot.updates.Reported has it
+    sa.Column("stops", sa.Boolean, nullable=False, server_default=sa.false()),
     sa.UniqueConstraint("wamid", "status"),
 )
 
@@ -330,6 +332,7 @@ numbers = sa.Table(
     sa.Column("phone_number_id", sa.String(64), primary_key=True),
     sa.Column("paced_until", Moment),
     sa.Column("stopped_until", Moment),
+    sa.Column("slowed", sa.Integer, nullable=False, server_default="0"),  # how often in a row Meta found it too fast
 )
 
 templates = sa.Table(

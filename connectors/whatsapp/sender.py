@@ -67,8 +67,11 @@ class Duties:
     keep_deliveries: timedelta = timedelta(days=30)
 
 
-def outcome_of(problem: WhatsAppError, tries: int) -> Outcome:
-    """Decide what follows a failed send; a value, carried out by the outbox."""
+def outcome_of(problem: WhatsAppError, tries: int, slowed: int = 0) -> Outcome:
+    """Decide what follows a failed send; a value, carried out by the outbox.
+
+    `tries` counts what was wrong with this message, `slowed` how often in a row Meta found its number too fast.
+    """
     words, code = str(problem), problem.code
     match problem:
         case WindowShut() | Refused():
@@ -79,11 +82,15 @@ def outcome_of(problem: WhatsAppError, tries: int) -> Outcome:
         case Throttled():
             if problem.attempts_max is not None and tries >= problem.attempts_max:
                 return Outcome(Kind.REFUSED, words=words, code=code)
-            base = 4 if problem.code == PAIR_LIMIT else 2
-            wait_s = problem.retry_after_s or min(base ** max(tries - 1, 0), LONGEST_WAIT_S)
             slower = problem.scope in {Scope.NUMBER, Scope.ACCOUNT}
+            base = 4 if problem.code == PAIR_LIMIT else 2
+            wait_s = problem.retry_after_s or min(base ** (slowed if slower else max(tries - 1, 0)), LONGEST_WAIT_S)
             return Outcome(
-                Kind.SLOWER if slower else Kind.LATER, words=words, wait=timedelta(seconds=wait_s), code=code
+                Kind.SLOWER if slower else Kind.LATER,
+                words=words,
+                wait=timedelta(seconds=wait_s),
+                code=code,
+                everywhere=problem.scope is Scope.ACCOUNT,
             )
         case NotConnected():
             return Outcome(Kind.STOPPED, words=words, wait=NOT_CONNECTED_WAIT)
@@ -124,6 +131,8 @@ def send(ledger: Ledger, api: CloudApi, outgoing: Outgoing, now: Clock, media: P
                     alarms.raise_alarm(tx, alarm, words, now())
                 elif outcome.kind is Kind.ACCEPTED:
                     alarms.clear(tx, alarm)
+                    if outgoing.slowed:
+                        outbox.is_fast_enough(tx, outgoing.phone_number_id)
             return
         except SQLAlchemyError as problem:
             # Meta has said yes and only we know it: forgetting that now would send the message twice.
@@ -147,7 +156,7 @@ def _uploaded(ledger: Ledger, api: CloudApi, outgoing: Outgoing, now: Clock, med
             return Outcome(Kind.REFUSED, words=f"the file could not be brought to WhatsApp: {problem}")
         return Outcome(Kind.LATER, words=str(problem), wait=timedelta(seconds=2**outgoing.tries))
     except WhatsAppError as problem:
-        return outcome_of(problem, outgoing.tries)
+        return outcome_of(problem, outgoing.tries, outgoing.slowed)
     claimed_at, claimed_s = now(), time.monotonic()
     with ledger.writing() as tx:
         if not outbox.renew(tx, outgoing.id, claimed_at, attempt=outgoing.attempts):
@@ -176,7 +185,7 @@ def _sent(api: CloudApi, outgoing: Outgoing, now: Clock) -> Outcome:
             type(problem).__name__,
             extra={"action": "send_failed", "message_id": outgoing.id, "code": problem.code},
         )
-        return outcome_of(problem, outgoing.tries)
+        return outcome_of(problem, outgoing.tries, outgoing.slowed)
 
 
 def run_errand(ledger: Ledger, api: CloudApi, asked: Asked, now: Clock, account_id: str) -> None:

@@ -20,7 +20,7 @@ from bot.messages import Media, Outbound, Tap, Text
 from bot.updates import Unsupported
 from bot.vocabulary import Author, Status
 from connectors.whatsapp.client import CloudApi
-from connectors.whatsapp.errors import NotConnected, SignedOut, TooSlow, WhatsAppError
+from connectors.whatsapp.errors import NotConnected, SignedOut, Throttled, TooSlow, WhatsAppError
 from connectors.whatsapp.sender import Sender, send
 from tests.factories import NOW, a_text, heard, later, taken
 
@@ -33,6 +33,7 @@ class Sleeper:
     seconds: float = 0.0
     sent: list[str] = field(default_factory=list)
     while_it_uploads: Callable[[], None] = lambda: None
+    refuses: WhatsAppError | None = None
 
     @property
     def api(self) -> CloudApi:
@@ -42,6 +43,8 @@ class Sleeper:
         return later(self.seconds)
 
     def send(self, phone_number_id: str, body: dict[str, Any]) -> str:
+        if self.refuses is not None:
+            raise self.refuses
         self.sent.append(body["biz_opaque_callback_data"])
         return f"wamid.OUT{len(self.sent)}"
 
@@ -215,6 +218,40 @@ def test_a_sender_that_stumbles_over_the_same_message_again_and_again_gives_it_u
     assert 3600 < meta.seconds < 4000
     outgoing = meta.claimed()
     assert outgoing is not None and outgoing.id == behind
+
+
+@pytest.mark.parametrize("code", [130429, 4, 80007])
+def test_a_number_meta_finds_too_fast_is_asked_less_and_less_often_until_meta_takes_something(
+    meta: Sleeper, code: int
+) -> None:
+    def waits() -> list[float]:
+        found = []
+        while len(found) < 8:
+            outgoing = meta.claimed()
+            if outgoing is None:
+                meta.seconds += 1
+                continue
+            began = meta.seconds
+            meta.sends(outgoing)
+            while not _is_due(meta):
+                meta.seconds += 1
+            found.append(meta.seconds - began)
+        return found
+
+    meta.refuses = Throttled("too fast", code)
+    meta.queued(Text("once"))
+    meta.queued(Text("twice"))
+    assert waits() == [1, 2, 4, 8, 16, 32, 64, 64]
+    meta.refuses = None
+    meta.sends(meta.claimed())
+    meta.passes(10)
+    meta.refuses = Throttled("too fast", code)
+    assert waits()[:3] == [1, 2, 4]
+
+
+def _is_due(meta: Sleeper) -> bool:
+    with meta.ledger.reading() as tx:
+        return outbox.is_due(tx, meta.now())
 
 
 def test_what_is_old_goes_little_by_little_and_what_fails_stops_no_other_duty(

@@ -87,6 +87,31 @@ def test_what_meta_finds_too_fast_slows_the_whole_number_and_no_other_one(ledger
     assert {one.conversation_id for one in claimed(ledger, 11)} == {mia, sam}
 
 
+def test_what_the_whole_account_asks_too_often_slows_every_number_of_ours(ledger: Ledger) -> None:
+    (mia,) = heard(ledger, a_text(contact=MIA))
+    (other,) = heard(ledger, Received(a_wamid(), "200000000000002", SAM, Text("hi"), NOW))
+    both = [queued(ledger, mia), queued(ledger, other)]
+    (outgoing,) = claimed(ledger, 0, most=1)
+    slower = Outcome(Kind.SLOWER, words="too often", wait=later(600) - NOW, code=80007, everywhere=True)
+    settled(ledger, outgoing.id, slower)
+    assert claimed(ledger, 599) == []
+    assert sorted(one.id for one in claimed(ledger, 601)) == both
+
+
+def test_a_number_found_too_fast_again_and_again_is_known_by_it_until_it_is_fast_enough(ledger: Ledger) -> None:
+    for n in range(3):
+        queued(ledger, next(iter(heard(ledger, a_text(contact=ContactRef(f"44770092{n:04d}", None))))))
+    slower = Outcome(Kind.SLOWER, words="slow down", wait=later(1) - NOW, code=130429)
+    for n in range(4):
+        volley = claimed(ledger, 10 * n, most=3)
+        assert [one.slowed for one in volley] == [n] * 3, "what went together was too fast once"
+        for one in volley:
+            settled(ledger, one.id, slower, 10 * n)
+    with ledger.writing() as tx:
+        outbox.is_fast_enough(tx, NUMBER)
+    assert [one.slowed for one in claimed(ledger, 50)] == [0] * 3
+
+
 def test_a_number_that_may_not_send_stops_as_a_whole_and_loses_nothing(ledger: Ledger) -> None:
     ids = [queued(ledger, next(iter(heard(ledger, a_text(contact=ref))))) for ref in (MIA, SAM)]
     (one, _) = claimed(ledger, 0)
@@ -310,6 +335,24 @@ def test_a_failure_that_concerns_every_message_stops_the_number_and_rings(ledger
     assert "how we pay" in alarm.words and NUMBER in alarm.name
     assert claimed(ledger, 10) == [], "they would all fail, one after the other"
     assert len(claimed(ledger, 31)) == 1
+
+
+@pytest.mark.parametrize("why", [{"passes": True}, {"stops": True}])
+def test_a_failure_told_before_the_answer_is_acted_on_as_soon_as_it_is_known_whose_it_is(
+    ledger: Ledger, why: dict[str, bool]
+) -> None:
+    (mia,) = heard(ledger, a_text(contact=MIA))
+    queued(ledger, mia)
+    (outgoing,) = claimed(ledger, 0)
+    wamid = f"wamid.{outgoing.id}"
+    heard(ledger, replace(a_report(wamid, Status.FAILED, error="there is a problem with how we pay"), **why))
+    settled(ledger, outgoing.id, Outcome(Kind.ACCEPTED, wamid=wamid))
+    assert words_of(ledger, outgoing.id) == (Status.FAILED, "there is a problem with how we pay")
+    queued(ledger, mia, "and now?")
+    with ledger.reading() as tx:
+        assert bool(alarms.raised(tx)) is ("stops" in why)
+    sent = [] if "stops" in why else [outgoing.content]
+    assert [one.content for one in claimed(ledger, 20)] == sent
 
 
 def test_a_failure_that_passes_goes_once_more_unless_something_was_said_since(ledger: Ledger) -> None:
