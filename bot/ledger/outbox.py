@@ -11,7 +11,7 @@ import logging
 import time
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime, timedelta, timezone
 from enum import Enum
 from typing import Any
 
@@ -727,20 +727,27 @@ def expire(tx: Transaction, now: datetime) -> int:
     return expired
 
 
-def _heard(tx: Transaction, since: datetime, now: datetime) -> tuple[datetime, datetime] | None:
-    """Return when Meta first brought us anything since then, and when last."""
+def _heard(tx: Transaction, since: datetime, now: datetime) -> list[datetime]:
+    """Return in which seconds Meta has brought us anything since then: of a busy minute sixty, not thousands."""
     came = (deliveries.c.received_at >= since) & (deliveries.c.received_at <= now)  # later: the clock was set back
-    first = tx.execute(sa.select(sa.func.min(deliveries.c.received_at)).where(came)).scalar()
-    last = tx.execute(sa.select(sa.func.max(deliveries.c.received_at)).where(came)).scalar()
-    return None if first is None or last is None else (first, last)
+    second = sa.cast(sa.extract("epoch", deliveries.c.received_at), sa.BigInteger)
+    seconds = tx.execute(sa.select(second).where(came).distinct().order_by(second)).scalars()
+    return [datetime.fromtimestamp(one, timezone.utc) for one in seconds]
 
 
-def _may_have_been_accepted(row: Any, door: Any, heard: tuple[datetime, datetime] | None, now: datetime) -> bool | None:
+def _longest_silence(since: datetime, heard: list[datetime]) -> tuple[timedelta, datetime]:
+    """Return how long Meta brought us nothing at the longest, and when it brought something again."""
+    silences = ((came - before, came) for before, came in zip([since, *heard[:-1]], heard, strict=True))
+    return max(silences, key=lambda silence: silence[0])
+
+
+def _may_have_been_accepted(row: Any, door: Any, heard: list[datetime], now: datetime) -> bool | None:
     """Say whether a message nobody answered for may have arrived: False is known, True is unknowable, None not yet.
 
     Reports come within seconds of a message; so silence means no, once the door was open for a while and Meta has
     brought us something at the end of it: a line may be cut outside, where the door can't see it. What Meta could not
-    bring meanwhile it tries again, each time after a longer pause, but hardly one longer than all the time it failed.
+    bring meanwhile it tries again, each time after a longer pause, but hardly one longer than all the time it failed:
+    so the longest silence counts, wherever it lies.
     """
     if door is None or door.seen_at < now - DOOR_SEEN_WITHIN:  # shut at the moment
         shut_at = row.lease_until if door is None else max(row.lease_until, door.seen_at)
@@ -750,11 +757,11 @@ def _may_have_been_accepted(row: Any, door: Any, heard: tuple[datetime, datetime
     shut = min(max(now - sent_at - listened, timedelta(0)), LISTENED_ENOUGH)
     if listened <= LISTENING + shut:
         return None
-    if heard is not None:
-        first, last = heard
-        if last - first > LISTENING + max(shut, first - sent_at):
+    if heard:
+        silence, came_again = _longest_silence(sent_at, heard)
+        if heard[-1] - came_again >= LISTENING + max(shut, silence):
             return False
-        if now - last < LISTENING:  # they still come; soon it will be known
+        if now - heard[-1] < LISTENING:  # they still come; soon it will be known
             return None
     return True if listened > LISTENING + shut + SILENCE else None
 

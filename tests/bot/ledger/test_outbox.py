@@ -197,6 +197,25 @@ def test_while_nothing_shows_that_meta_reaches_us_nothing_is_sent_again(ledger: 
     assert status_of(ledger, message_id) is Status.QUEUED
 
 
+def test_a_line_that_is_cut_just_after_something_came_is_listened_to_for_as_long_again(
+    ledger: Ledger, conversation_id: int
+) -> None:
+    """Meta's report could not be brought from the third second to the hundredth; it may come at the two hundredth."""
+    message_id = queued(ledger, conversation_id)
+    open_door(ledger, -60, 0)
+    claimed(ledger)
+    open_door(ledger, 1, 2)
+    open_door(ledger, 3, 99, cut=True)
+    for begin in range(100, 220, 20):
+        open_door(ledger, begin, begin + 20)
+        with ledger.writing() as tx:
+            assert outbox.expire(tx, later(begin + 20)) == 0, f"at {begin + 20} s"
+    open_door(ledger, 220, 234)
+    with ledger.writing() as tx:
+        assert outbox.expire(tx, later(234)) == 1
+    assert status_of(ledger, message_id) is Status.QUEUED
+
+
 def test_what_only_silence_followed_is_left_to_a_person(ledger: Ledger, conversation_id: int) -> None:
     message_id = queued(ledger, conversation_id)
     claimed(ledger)
