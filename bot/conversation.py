@@ -85,7 +85,8 @@ def _says_the_same(written: Sequence[Exchange]) -> bool:
     said = [_alike(exchange.own) for exchange in last]
     if len(set(said)) == 1 and len(last[0].own) >= TYPED_FREELY:
         return True
-    return said[2] in said[:2] and all(_is_quick(exchange) for exchange in last[1:])
+    # What has no words, a tap or a photo, is nothing said again.
+    return bool(said[2]) and said[2] in said[:2] and all(_is_quick(exchange) for exchange in last[1:])
 
 
 def _is_too_fast(written: Sequence[Exchange]) -> bool:

@@ -12,6 +12,7 @@ from bot.conversation import window_is_open
 from bot.ledger import files, transcript
 from bot.ledger.files import File
 from bot.ledger.handoffs import THE_PHONE
+from bot.ledger.inbox import META_AGENT
 from bot.ledger.outbox import SHUT
 from bot.ledger.tables import messages, reports
 from bot.ledger.transaction import Transaction
@@ -478,7 +479,8 @@ def _note(note: Note, viewer: Viewer) -> Bubble:
 
 
 def _may_be_sent_again(message: Said) -> bool:
-    return message.author is Author.AGENT and message.status is Status.FAILED and not message.sent_again
+    by_us = message.author is Author.AGENT and message.agent_name not in {THE_PHONE, META_AGENT}
+    return by_us and message.status is Status.FAILED and not message.sent_again
 
 
 def _quote(message: Said, one: Conversation) -> Quote:
