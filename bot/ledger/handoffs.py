@@ -23,6 +23,7 @@ from bot.promises import Promise
 from bot.vocabulary import Author, Change, Holder, Move, Outcome, Reason, Status, TurnState
 
 THE_PHONE = "the phone"  # who holds what somebody at the business answers from the WhatsApp Business app
+TOLD_AT_ONCE = timedelta(minutes=1)  # what the phone said and Meta tells of within that is not late
 
 
 @dataclass(frozen=True)
@@ -113,13 +114,14 @@ def take_by_phone(tx: Transaction, row: Any, *, said_at: datetime, quiet: timede
     """Somebody answered from the WhatsApp Business app: that is a take, for as long as they are at it.
 
     `row` is the conversation's, locked; `said_at` is when they said it, for Meta may bring it much later. When their
-    quiet time is over by now nothing moves. Who asked for a person since, or wrote on while they waited for one, keeps
-    their place in the queue; and an agent at the desk who has the conversation keeps it.
+    quiet time is over by now nothing moves. Who asked for a person since keeps their place in the queue, and so does
+    who wrote on while they waited, unless we hear of the phone at once: then that has only crossed with it, and whoever
+    speaks there is at it. An agent at the desk who has the conversation keeps it.
     """
     until = said_at + quiet
     if until <= now or (row.holder is Holder.AGENT and row.agent_id is not None):
         return
-    if row.holder is Holder.QUEUE and _went_on(tx, row.id, said_at):
+    if row.holder is Holder.QUEUE and _keeps_waiting(tx, row.id, said_at, now):
         return
     if row.holder is not Holder.AGENT:
         leave_to_the_phone(tx, row, until)
@@ -128,12 +130,13 @@ def take_by_phone(tx: Transaction, row: Any, *, said_at: datetime, quiet: timede
     tx.execute(sa.update(conversations).where(conversations.c.id == row.id).values(phone_until=later))
 
 
-def _went_on(tx: Transaction, conversation_id: int, since: datetime) -> bool:
-    """Say whether somebody who waits for a person asked for one later than that, or wrote anything later."""
-    asked = sa.select(handoffs.c.id).where(_open(conversation_id), handoffs.c.asked_at > since)
+def _keeps_waiting(tx: Transaction, conversation_id: int, said_at: datetime, now: datetime) -> bool:
+    """Say whether who is in the queue asked for a person after the phone spoke, or wrote on and we hear of it late."""
+    asked = sa.select(handoffs.c.id).where(_open(conversation_id), handoffs.c.asked_at > said_at)
     theirs = (messages.c.conversation_id == conversation_id) & (messages.c.author == Author.CONTACT)
-    wrote = sa.select(messages.c.id).where(theirs, messages.c.at > since).limit(1)
-    return tx.execute(asked).first() is not None or tx.execute(wrote).first() is not None
+    wrote = sa.select(messages.c.id).where(theirs, messages.c.at > said_at).limit(1)
+    is_late = said_at < now - TOLD_AT_ONCE
+    return tx.execute(asked).first() is not None or (is_late and tx.execute(wrote).first() is not None)
 
 
 def leave_to_the_phone(tx: Transaction, row: Any, until: datetime) -> None:

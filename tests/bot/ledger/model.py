@@ -17,6 +17,7 @@ from tests.factories import NOW
 LEASE = timedelta(seconds=20)  # of a turn
 IN_ORDER = timedelta(seconds=5)
 PHONE_QUIET = timedelta(minutes=30)
+TOLD_AT_ONCE = timedelta(minutes=1)  # what was said on the phone, and what came meanwhile has crossed with it
 WINDOW = timedelta(hours=24) - timedelta(minutes=5)
 QUIET = timedelta(seconds=0.6)
 BURST_SIZE = 20
@@ -451,7 +452,8 @@ class Model:
         chat = self.chat_with(self.seen(ref, sent_at), number)
         chat.typed_at = max(filter(None, (chat.typed_at, sent_at)))
         went_on = chat.asked_at is not None and chat.asked_at > sent_at
-        went_on = went_on or any(letter.sent_at > sent_at for letter in chat.letters)
+        if self.now - sent_at > TOLD_AT_ONCE:
+            went_on = went_on or any(letter.sent_at > sent_at for letter in chat.letters)
         if sent_at + PHONE_QUIET <= self.now or chat.agent is not None or (chat.holder is Holder.QUEUE and went_on):
             return chat
         if chat.holder is not Holder.AGENT:

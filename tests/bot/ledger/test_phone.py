@@ -81,6 +81,18 @@ def test_who_waits_for_a_person_and_writes_on_after_the_phone_spoke_keeps_waitin
     assert holder(ledger) is Holder.AGENT
 
 
+def test_the_bot_keeps_still_when_who_waits_wrote_in_the_seconds_the_echo_took(ledger: Ledger) -> None:
+    turn = a_turn(ledger, "I want a person")
+    handed_off(ledger, turn)
+    ended(ledger, turn)
+    asks(ledger, "thanks, and the other parcel?", 62)
+    heard(ledger, echo(60, "I found your parcel"), now=later(63))
+    assert holder(ledger) is Holder.AGENT
+    assert bot_hears(ledger, turn.conversation_id, 64) == ""
+    rests(ledger, 60 + QUIET_OVER)
+    assert bot_hears(ledger, turn.conversation_id, 60 + QUIET_OVER) == "thanks, and the other parcel?"
+
+
 def test_a_question_newer_than_the_echo_is_answered_once_the_phone_rests(ledger: Ledger) -> None:
     conversation_id = a_conversation(ledger)
     asks(ledger, "thanks", 1 * MINUTE)
