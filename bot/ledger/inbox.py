@@ -326,8 +326,9 @@ def _write(tx: Transaction, update: Update, delivery_id: int, around: _Around) -
         case Renumbered() | IdentityChanged():
             return _moved(tx, update, around)
         case Preferred():
-            contact_id = contacts.find_or_make(tx, update.contact, now)
-            new = contacts.prefer(tx, contact_id, marketing=update.marketing, at=update.at or now)
+            at = update.at or now
+            contact_id = contacts.find_or_make(tx, update.contact, now, min(at, now))
+            new = contacts.prefer(tx, contact_id, marketing=update.marketing, at=at)
             return _Written("preference", UpdateState.HANDLED if new else UpdateState.REPEATED)
         case TemplatesChanged():
             return _template(tx, update, now)

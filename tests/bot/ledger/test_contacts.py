@@ -345,6 +345,17 @@ def test_who_stops_marketing_stays_stopped_when_their_older_wish_comes_again(led
         assert tx.execute(sa.select(contacts.c.marketing_stopped_at)).scalar_one() is None
 
 
+def test_a_wish_that_comes_late_hands_no_number_back_to_who_had_it_then(ledger: Ledger) -> None:
+    old, heir = ContactRef("447700900500", "GB.old"), ContactRef("447700900500", "GB.heir")
+    for who, seconds in ((old, 0), (heir, 100)):
+        heard(ledger, a_text(contact=who, at=later(seconds)), now=later(seconds))
+    heard(ledger, Preferred(NUMBER, old, marketing=False, at=later(50)), now=later(200))
+    assert living(ledger) == [(None, "GB.old"), ("447700900500", "GB.heir")]
+    with ledger.reading() as tx:
+        stopped = sa.select(contacts.c.bsuid).where(contacts.c.marketing_stopped_at.is_not(None))
+        assert tx.execute(stopped).scalars().all() == ["GB.old"]
+
+
 # --- what is changed or taken back, and what is said on the phone
 
 
