@@ -6,6 +6,7 @@ the bot composed under an earlier epoch goes out after it.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -23,6 +24,7 @@ from bot.promises import Promise
 from bot.vocabulary import Author, Change, Holder, Move, Outcome, Reason, Status, TurnState
 
 THE_PHONE = "the phone"  # who holds what somebody at the business answers from the WhatsApp Business app
+TAKEN_BACK = "(deleted)"  # in place of what nobody may read any more
 TOLD_AT_ONCE = timedelta(minutes=1)  # what the phone said and Meta tells of within that is not late
 
 
@@ -74,11 +76,34 @@ def hand_off(
         _move(tx, row, Move.HAND_OFF, now)
         made, team = promises.make(tx, now)
         handoff_id = _open_handoff(
-            tx, row.id, reason=reason, wish=wish, slots=slots, now=now, turn_id=turn_id, made=made
+            tx, row.id, reason=reason, wish=_as_it_stands(tx, row.id, wish, turn_id), slots=slots, now=now,
+            turn_id=turn_id, made=made,
         )  # fmt: skip
     if tell is not None:
         outbox.queue(tx, row.id, tell(made, team.hours, now), author=Author.BOT, turn_id=turn_id, now=now)
     return HandedOff(handoff_id, merged)
+
+
+def _as_it_stands(tx: Transaction, conversation_id: int, wish: str, turn_id: int | None) -> str:
+    """Return a wish as it is to be read: the bot heard it a while ago, and what it heard may have changed since.
+
+    It may be of the turn before (*a person please* is about what was said before).
+    """
+    if turn_id is None:
+        return wish
+    mine = (turns.c.conversation_id == conversation_id) & (turns.c.id <= turn_id)
+    last_two = tx.execute(sa.select(turns.c.id).where(mine).order_by(turns.c.id.desc()).limit(2)).scalars().all()
+    changed = messages.c.deleted_at.is_not(None) | messages.c.edited_at.is_not(None)
+    if tx.execute(sa.select(messages.c.id).where(messages.c.turn_id.in_(last_two), changed)).first() is None:
+        return wish
+    return words_of(tx, last_two) or TAKEN_BACK
+
+
+def words_of(tx: Transaction, turn_ids: Collection[int]) -> str:
+    """Return what these turns heard and was not taken back, a line for each message."""
+    heard = messages.c.turn_id.in_(turn_ids) & (messages.c.author == Author.CONTACT) & (messages.c.text != "")
+    said = tx.execute(sa.select(messages.c.text).where(heard).order_by(messages.c.at, messages.c.id)).scalars()
+    return "\n".join(said)
 
 
 def cancel(tx: Transaction, key: str, *, words: Outbound, now: datetime, turn_id: int | None = None) -> bool:

@@ -59,7 +59,6 @@ OPEN_FOR_S = 3.0  # after the webhook was seen open, it is taken for open
 PHONE_QUIET = timedelta(minutes=30)  # after which a conversation somebody answers from the phone is the bot's again
 META_AGENT = "Meta's Business Agent"
 ALARM_NAME_MAX = 64
-TAKEN_BACK = "(deleted)"  # in place of what nobody may read any more
 STILL_WRITES = timedelta(minutes=1)  # a turn that was ended from outside may save what it heard, though no later
 GONE_WRONG = {"REJECTED", "PAUSED", "DISABLED", "QUALITY RED"}  # of a template
 GOOD_AGAIN = {"APPROVED", "REINSTATED", "UNPAUSED", "QUALITY YELLOW", "QUALITY GREEN"}
@@ -617,11 +616,9 @@ def _change_wishes(tx: Transaction, row: Any, words: str) -> None:
         wish = one.wish
         if old & set(_lines(wish)):
             kept = [line for line in wish.splitlines() if not old & set(_lines(line))]
-            wish = "\n".join([*kept, words] if words else kept) or TAKEN_BACK
+            wish = "\n".join([*kept, words] if words else kept) or handoffs.TAKEN_BACK
         if not words and one.wish and row.turn_id is not None and one.turn_id == row.turn_id:
-            heard = (messages.c.turn_id == row.turn_id) & (messages.c.author == Author.CONTACT)
-            left = tx.execute(sa.select(messages.c.text).where(heard).order_by(messages.c.at, messages.c.id)).scalars()
-            wish = "\n".join(text for text in left if text) or TAKEN_BACK
+            wish = handoffs.words_of(tx, [row.turn_id]) or handoffs.TAKEN_BACK
         if wish != one.wish:
             tx.execute(sa.update(handoffs_table).where(handoffs_table.c.id == one.id).values(wish=wish))
 

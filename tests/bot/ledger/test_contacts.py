@@ -416,7 +416,7 @@ def test_what_was_taken_back_leaves_its_edits_and_the_wish_too(ledger: Ledger) -
         inbox.forgotten(tx, [secret.wamid])
         assert not inbox.taken_back(tx, later(100))
     heard(ledger, Deleted(a_wamid(), other.wamid, later(7)))
-    assert wish() == inbox.TAKEN_BACK
+    assert wish() == handoffs.TAKEN_BACK
 
 
 def test_what_was_taken_back_leaves_the_wish_of_a_later_turn(ledger: Ledger) -> None:
@@ -430,7 +430,45 @@ def test_what_was_taken_back_leaves_the_wish_of_a_later_turn(ledger: Ledger) -> 
     handed_off(ledger, replace(second, heard=first.heard))
     heard(ledger, Deleted(a_wamid(), secret.wamid, later(6)))
     with ledger.reading() as tx:
-        assert transcript.list_of(tx)[0].wish == inbox.TAKEN_BACK
+        assert transcript.list_of(tx)[0].wish == handoffs.TAKEN_BACK
+
+
+@pytest.mark.parametrize("hands_off", ["an action", "the second silence"])
+def test_what_is_taken_back_while_the_bot_thinks_is_in_no_wish(ledger: Ledger, hands_off: str) -> None:
+    ended(ledger, a_turn(ledger, "hello"))  # without a word: the second time in a row it is a person's matter
+    secret, other = a_text("my PIN is 1234"), a_text("a person please")
+    (conversation_id,) = heard(ledger, secret, other)
+    turn = begun(ledger, conversation_id)
+    assert turn is not None
+    heard(ledger, Deleted(a_wamid(), secret.wamid, later(1)))
+    if hands_off == "an action":
+        handed_off(ledger, turn)
+    ended(ledger, turn)
+    with ledger.reading() as tx:
+        (one,) = transcript.list_of(tx)
+    assert (one.holder, one.wish) == (Holder.QUEUE, "hello\na person please")
+
+
+def test_what_is_taken_back_just_before_a_person_is_asked_for_is_in_no_wish(ledger: Ledger) -> None:
+    """Rasa's memory may have it still, and *a person please* is about what was said before."""
+    secret = a_text("my PIN is 1234")
+    (conversation_id,) = heard(ledger, secret)
+    first = begun(ledger, conversation_id)
+    assert first is not None
+    ended(ledger, first, "Sorry?")
+    second = a_turn(ledger, "a person please")
+    heard(ledger, Deleted(a_wamid(), secret.wamid, later(6)))
+    handed_off(ledger, replace(second, heard=first.heard))
+    with ledger.reading() as tx:
+        assert transcript.list_of(tx)[0].wish == "a person please"
+
+
+def test_what_is_edited_while_the_bot_thinks_is_in_the_wish_as_it_is_now(ledger: Ledger) -> None:
+    turn = a_turn(ledger, "it is about order 1")
+    heard(ledger, Edited(a_wamid(), turn.heard[0].wamid, Text("it is about order 2"), later(1)))
+    handed_off(ledger, turn)
+    with ledger.reading() as tx:
+        assert transcript.list_of(tx)[0].wish == "it is about order 2"
 
 
 def test_what_was_taken_back_is_not_answered_when_its_turn_is_done_again(ledger: Ledger) -> None:
