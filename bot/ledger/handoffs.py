@@ -6,6 +6,7 @@ the bot composed under an earlier epoch goes out after it.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -209,23 +210,50 @@ def give_back_from_phone(tx: Transaction, now: datetime) -> int:
 
 
 def wait_again(tx: Transaction, row: Any) -> None:
-    """Let the bot answer what was written after the phone's last word, unless its own answer had gone out."""
+    """Let the bot answer what was written after the phone's last word, unless its own answer had gone out. Where half
+    of it had, or may have, it says nothing twice: a person sees to that (see hand_off_undelivered).
+    """
     typed = (messages.c.conversation_id == row.id) & (messages.c.agent_name == THE_PHONE)
     last = tx.execute(sa.select(sa.func.max(messages.c.at)).where(typed, messages.c.type != "reaction")).scalar()
     left = _left_to_the_phone(row.id)
-    said = messages.alias("said")
-    will_be = said.c.status.in_((Status.QUEUED, Status.SENDING)) & (said.c.epoch < row.muted_at)
-    unsaid = (said.c.status == Status.WITHDRAWN) | will_be
-    swallowed = sa.select(said.c.turn_id).where(said.c.conversation_id == row.id, said.c.epoch.is_not(None), unsaid)
+    newer = left & messages.c.deleted_at.is_(None)
+    if last is not None:
+        newer &= messages.c.at > last
+    unsaid, missing = _unsaid(tx, row, sa.select(messages.c.turn_id).where(newer))
     ended = sa.select(turns.c.id).where(
         turns.c.conversation_id == row.id, turns.c.state.in_((TurnState.ANSWERED, TurnState.SILENT))
     )
-    unanswered = messages.c.turn_id.is_(None) | messages.c.turn_id.not_in(ended) | messages.c.turn_id.in_(swallowed)
-    newer = left & messages.c.deleted_at.is_(None) & unanswered
-    if last is not None:
-        newer &= messages.c.at > last
-    tx.execute(sa.update(messages).where(newer).values(waiting=True, turn_id=None, not_before=None))
+    unanswered = messages.c.turn_id.is_(None) | messages.c.turn_id.not_in(ended) | messages.c.turn_id.in_(unsaid)
+    tx.execute(sa.update(messages).where(newer, unanswered).values(waiting=True, turn_id=None, not_before=None))
     tx.execute(sa.update(messages).where(left).values(not_before=None))
+    if missing:
+        told = {"undelivered_id": row.undelivered_id or min(missing)}
+        tx.execute(sa.update(conversations).where(conversations.c.id == row.id).values(told))
+
+
+def _unsaid(tx: Transaction, row: Any, turn_ids: Any) -> tuple[list[int], list[int]]:
+    """Return the turns of these whose answer did not go out at all; and of those of which a part did, or may have, the
+    words that are missing.
+    """
+    bound = (messages.c.author == Author.BOT) & messages.c.epoch.is_not(None) & messages.c.turn_id.in_(turn_ids)
+    words = tx.execute(sa.select(messages).where(bound).order_by(messages.c.turn_id, messages.c.id)).all()
+    unsaid, missing = [], []
+    for turn_id, answer in itertools.groupby(words, key=lambda word: int(word.turn_id)):
+        out = {int(word.id): _is_out(word, row.muted_at) for word in answer}
+        if all(one is False for one in out.values()):
+            unsaid.append(turn_id)
+        else:
+            missing += [id_ for id_, one in out.items() if not one]
+    return unsaid, missing
+
+
+def _is_out(word: Any, muted_at: int) -> bool | None:
+    """Say whether words of the bot's went out, or will; None: nobody knows."""
+    if word.status is Status.SENDING or (word.status is Status.FAILED and word.error == outbox.DOUBTFUL):
+        return None
+    if word.status is Status.QUEUED:
+        return bool(word.epoch >= muted_at)  # or it is withdrawn when its turn comes
+    return word.status not in {Status.WITHDRAWN, Status.FAILED}
 
 
 def hand_off_undelivered(tx: Transaction, now: datetime) -> int:

@@ -86,6 +86,13 @@ class Word:
     answered_at: datetime | None = None  # when we wrote down that Meta had accepted it
     status: Status = Status.QUEUED
     failed_at: int | None = None  # the step in which it failed first
+    doubtful: bool = False  # it failed, but only because nobody answered
+
+    @property
+    def did_not_go_out(self) -> bool:
+        """Say whether the contact does not have it, and will not."""
+        never = {Status.WITHDRAWN, Status.QUEUED} if self.overtaken else {Status.WITHDRAWN}
+        return self.status in never or (self.status is Status.FAILED and not self.doubtful)
 
     @property
     def bound(self) -> bool:
@@ -202,7 +209,8 @@ class Chat:
         for letter in [letter for letter in self.letters if letter.left]:
             letter.left = False
             said = [word for word in self.words if letter.thought is not None and word.thought is letter.thought]
-            unsaid = any(word.overtaken and word.status in {*UNSENT, Status.WITHDRAWN} for word in said)
+            # Half an answer is not given again; nor one that may have arrived. A person sees to those.
+            unsaid = bool(said) and all(word.did_not_go_out for word in said)
             open_ = letter.fate is not Fate.ANSWERED or unsaid
             if letter.sent_at > self.typed_at and open_ and not letter.taken_back:
                 letter.fate, letter.thought = Fate.WAITING, None
