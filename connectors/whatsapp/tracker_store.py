@@ -90,13 +90,18 @@ def forget(ledger: Ledger, engine: sa.engine.Engine, now: datetime) -> None:
         with engine.begin() as connection:
             for row in connection.execute(heard).all():
                 event = json.loads(row.data)
-                if event.get("message_id") == str(one.turn_id) and event.get("text") != TAKEN_BACK:
+                if one.wamid in _heard(event) and event.get("text") != TAKEN_BACK:
                     blank = json.dumps(_blank(event))
                     connection.execute(sa.update(EVENTS).where(EVENTS.c.id == row.id).values(data=blank))
     done = [one.wamid for one in gone if one.for_good]
     if done:
         with ledger.writing() as tx:
             inbox.forgotten(tx, done)
+
+
+def _heard(event: dict[str, Any]) -> list[str]:
+    """Return which messages an event speaks of, as rasa_bot wrote them beside it."""
+    return (event.get("metadata") or {}).get("wamids") or []
 
 
 def _blank(event: dict[str, Any]) -> dict[str, Any]:

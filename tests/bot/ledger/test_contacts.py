@@ -410,7 +410,7 @@ def test_what_was_taken_back_leaves_its_edits_and_the_wish_too(ledger: Ledger) -
     with ledger.reading() as tx:
         assert [one.content for one in tx.execute(sa.select(edits))] == [None, None]
         (gone,) = inbox.taken_back(tx, later(6))
-        assert (gone.wamid, gone.turn_id, gone.keys, gone.for_good) == (secret.wamid, turn.id, (turn.key,), False)
+        assert gone == inbox.TakenBack(secret.wamid, (turn.key,), for_good=False)
         assert inbox.taken_back(tx, later(100))[0].for_good
     with ledger.writing() as tx:
         inbox.forgotten(tx, [secret.wamid])
