@@ -357,9 +357,11 @@ def locked(tx: Transaction, key: str) -> Any:
 
 
 def _is_overtaken(tx: Transaction, turn_id: int | None, muted_at: int) -> bool:
-    """Say whether a person took over after this turn began: then it may not hand off either, however late it acts."""
-    epoch = tx.execute(sa.select(turns.c.epoch).where(turns.c.id == turn_id)).scalar()
-    return epoch is not None and epoch < muted_at
+    """Say whether a person took over after this turn began, or it was ended from outside, as when two conversations
+    become one and another turn answers what it heard: then it may not hand off either, however late it acts.
+    """
+    turn = tx.execute(sa.select(turns.c.epoch, turns.c.state).where(turns.c.id == turn_id)).first()
+    return turn is not None and (turn.epoch < muted_at or turn.state is TurnState.MUTED)
 
 
 def _left_to_the_phone(conversation_id: int) -> Any:

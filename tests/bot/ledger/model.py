@@ -493,7 +493,8 @@ class Model:
         """Ask for a person; False: a person is there, or was. The same turn twice is once."""
         if thought is not None and thought.handed_off:
             return True
-        if chat.holder is Holder.AGENT or (thought is not None and thought.overtaken):
+        ended = thought is not None and (thought.overtaken or thought.state is TurnState.MUTED)
+        if chat.holder is Holder.AGENT or ended:  # what a turn had heard that was lost, another one answers
             return False
         if chat.holder is Holder.BOT:
             chat.holder, chat.reason, chat.asked_at = Holder.QUEUE, reason, self.now
