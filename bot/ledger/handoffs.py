@@ -268,15 +268,21 @@ def hand_off_undelivered(tx: Transaction, now: datetime) -> int:
         if row.holder is not Holder.BOT:
             continue  # a person sees it already
         failed = tx.execute(sa.select(messages).where(messages.c.id == row.undelivered_id)).one()
-        heard = (messages.c.turn_id == (failed.turn_id or -1)) & (messages.c.author == Author.CONTACT)
-        wish = tx.execute(sa.select(messages.c.text).where(heard).order_by(messages.c.id)).scalars().all()
+        wish = words_of(tx, [_turn_of(tx, failed)])
         _move(tx, row, Move.HAND_OFF, now)
         _open_handoff(
-            tx, row.id, reason=Reason.UNDELIVERED, wish="\n".join(wish), slots={"not_delivered": failed.error},
+            tx, row.id, reason=Reason.UNDELIVERED, wish=wish, slots={"not_delivered": failed.error},
             now=now, turn_id=None, made=promises.make(tx, now)[0],
         )  # fmt: skip
         count += 1
     return count
+
+
+def _turn_of(tx: Transaction, said: Any) -> int:
+    """Return the turn that said this; of words that were sent again, the one that said them first."""
+    while said.again_of is not None:
+        said = tx.execute(sa.select(messages).where(messages.c.id == said.again_of)).one()
+    return said.turn_id or -1
 
 
 def reason_of(tx: Transaction, conversation_id: int, holder: Holder) -> Reason | None:
