@@ -315,15 +315,23 @@ def _wanted() -> Wanted:
     return Wanted(str(name), str(language), kept, str(header), str(picture), tuple(payloads), tuple(endings))
 
 
+def _json() -> Any:
+    """Return the body's JSON; None if it is none, or goes deeper than anybody means."""
+    try:
+        return request.get_json(force=True, silent=True)
+    except RecursionError:
+        return None
+
+
 def _body() -> dict[str, Any]:
-    body = request.get_json(force=True, silent=True)
+    body = _json()
     if not isinstance(body, dict):
         raise BadBody("(it must be a JSON object)")
     return body
 
 
 def _text() -> str:
-    body = request.get_json(force=True, silent=True)
+    body = _json()
     if not isinstance(body, dict) or not isinstance(body.get("text"), str):
         raise BadBody('(it must be JSON like {"text": "Hello"})')
     text: str = body["text"]

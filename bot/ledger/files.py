@@ -10,8 +10,8 @@ from typing import Any
 import sqlalchemy as sa
 
 from bot import messages as says
-from bot.ledger import changes
-from bot.ledger.tables import contacts, conversations, files, messages
+from bot.ledger import changes, transcript
+from bot.ledger.tables import files, messages
 from bot.ledger.transaction import Transaction
 from bot.ledger.upsert import insert_new
 from bot.updates import Echoed, Received
@@ -180,15 +180,15 @@ def of(tx: Transaction, message_ids: list[int]) -> dict[int, File]:
 
 
 def by_key(tx: Transaction, key: str, message_id: int) -> tuple[File, says.Content] | None:
-    """Return a file and its message, if that message belongs to this conversation and was not taken back."""
+    """Return a file and its message, if that message belongs to this conversation, or to the one that one went into,
+    and was not taken back.
+    """
     row = tx.execute(
-        sa.select(files, messages.c.type, messages.c.text, messages.c.content)
+        sa.select(files, messages.c.type, messages.c.text, messages.c.content, messages.c.conversation_id)
         .join(messages, messages.c.id == files.c.message_id)
-        .join(conversations, conversations.c.id == messages.c.conversation_id)
-        .join(contacts, contacts.c.id == conversations.c.contact_id)
-        .where(files.c.message_id == message_id, conversations.c.key == key, messages.c.deleted_at.is_(None))
+        .where(files.c.message_id == message_id, messages.c.deleted_at.is_(None))
     ).first()
-    if row is None:
+    if row is None or key not in transcript.keys_of(tx, set(transcript.merged_into(tx, row.conversation_id))).values():
         return None
     found = File(row.message_id, row.state, row.name, row.mime_type, row.size, row.error)
     return found, says.from_row(row.type, row.text, row.content)

@@ -6,6 +6,8 @@ the bot composed under an earlier epoch goes out after it.
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -23,6 +25,8 @@ from bot.promises import Promise
 from bot.vocabulary import Author, Change, Holder, Move, Outcome, Reason, Status, TurnState
 
 THE_PHONE = "the phone"  # who holds what somebody at the business answers from the WhatsApp Business app
+TAKEN_BACK = "(deleted)"  # in place of what nobody may read any more
+TOLD_AT_ONCE = timedelta(minutes=1)  # what the phone said and Meta tells of within that is not late
 
 
 @dataclass(frozen=True)
@@ -73,11 +77,34 @@ def hand_off(
         _move(tx, row, Move.HAND_OFF, now)
         made, team = promises.make(tx, now)
         handoff_id = _open_handoff(
-            tx, row.id, reason=reason, wish=wish, slots=slots, now=now, turn_id=turn_id, made=made
+            tx, row.id, reason=reason, wish=_as_it_stands(tx, row.id, wish, turn_id), slots=slots, now=now,
+            turn_id=turn_id, made=made,
         )  # fmt: skip
     if tell is not None:
         outbox.queue(tx, row.id, tell(made, team.hours, now), author=Author.BOT, turn_id=turn_id, now=now)
     return HandedOff(handoff_id, merged)
+
+
+def _as_it_stands(tx: Transaction, conversation_id: int, wish: str, turn_id: int | None) -> str:
+    """Return a wish as it is to be read: the bot heard it a while ago, and what it heard may have changed since.
+
+    It may be of the turn before (*a person please* is about what was said before).
+    """
+    if turn_id is None:
+        return wish
+    mine = (turns.c.conversation_id == conversation_id) & (turns.c.id <= turn_id)
+    last_two = tx.execute(sa.select(turns.c.id).where(mine).order_by(turns.c.id.desc()).limit(2)).scalars().all()
+    changed = messages.c.deleted_at.is_not(None) | messages.c.edited_at.is_not(None)
+    if tx.execute(sa.select(messages.c.id).where(messages.c.turn_id.in_(last_two), changed)).first() is None:
+        return wish
+    return words_of(tx, last_two) or TAKEN_BACK
+
+
+def words_of(tx: Transaction, turn_ids: Collection[int]) -> str:
+    """Return what these turns heard and was not taken back, a line for each message."""
+    heard = messages.c.turn_id.in_(turn_ids) & (messages.c.author == Author.CONTACT) & (messages.c.text != "")
+    said = tx.execute(sa.select(messages.c.text).where(heard).order_by(messages.c.at, messages.c.id)).scalars()
+    return "\n".join(said)
 
 
 def cancel(tx: Transaction, key: str, *, words: Outbound, now: datetime, turn_id: int | None = None) -> bool:
@@ -113,13 +140,14 @@ def take_by_phone(tx: Transaction, row: Any, *, said_at: datetime, quiet: timede
     """Somebody answered from the WhatsApp Business app: that is a take, for as long as they are at it.
 
     `row` is the conversation's, locked; `said_at` is when they said it, for Meta may bring it much later. When their
-    quiet time is over by now nothing moves. Who asked for a person since, or wrote on while they waited for one, keeps
-    their place in the queue; and an agent at the desk who has the conversation keeps it.
+    quiet time is over by now nothing moves. Who asked for a person since keeps their place in the queue, and so does
+    who wrote on while they waited, unless we hear of the phone at once: then that has only crossed with it, and whoever
+    speaks there is at it. An agent at the desk who has the conversation keeps it.
     """
     until = said_at + quiet
     if until <= now or (row.holder is Holder.AGENT and row.agent_id is not None):
         return
-    if row.holder is Holder.QUEUE and _went_on(tx, row.id, said_at):
+    if row.holder is Holder.QUEUE and _keeps_waiting(tx, row.id, said_at, now):
         return
     if row.holder is not Holder.AGENT:
         leave_to_the_phone(tx, row, until)
@@ -128,12 +156,13 @@ def take_by_phone(tx: Transaction, row: Any, *, said_at: datetime, quiet: timede
     tx.execute(sa.update(conversations).where(conversations.c.id == row.id).values(phone_until=later))
 
 
-def _went_on(tx: Transaction, conversation_id: int, since: datetime) -> bool:
-    """Say whether somebody who waits for a person asked for one later than that, or wrote anything later."""
-    asked = sa.select(handoffs.c.id).where(_open(conversation_id), handoffs.c.asked_at > since)
+def _keeps_waiting(tx: Transaction, conversation_id: int, said_at: datetime, now: datetime) -> bool:
+    """Say whether who is in the queue asked for a person after the phone spoke, or wrote on and we hear of it late."""
+    asked = sa.select(handoffs.c.id).where(_open(conversation_id), handoffs.c.asked_at > said_at)
     theirs = (messages.c.conversation_id == conversation_id) & (messages.c.author == Author.CONTACT)
-    wrote = sa.select(messages.c.id).where(theirs, messages.c.at > since).limit(1)
-    return tx.execute(asked).first() is not None or tx.execute(wrote).first() is not None
+    wrote = sa.select(messages.c.id).where(theirs, messages.c.at > said_at).limit(1)
+    is_late = said_at < now - TOLD_AT_ONCE
+    return tx.execute(asked).first() is not None or (is_late and tx.execute(wrote).first() is not None)
 
 
 def leave_to_the_phone(tx: Transaction, row: Any, until: datetime) -> None:
@@ -181,23 +210,50 @@ def give_back_from_phone(tx: Transaction, now: datetime) -> int:
 
 
 def wait_again(tx: Transaction, row: Any) -> None:
-    """Let the bot answer what was written after the phone's last word, unless its own answer had gone out."""
+    """Let the bot answer what was written after the phone's last word, unless its own answer had gone out. Where half
+    of it had, or may have, it says nothing twice: a person sees to that (see hand_off_undelivered).
+    """
     typed = (messages.c.conversation_id == row.id) & (messages.c.agent_name == THE_PHONE)
     last = tx.execute(sa.select(sa.func.max(messages.c.at)).where(typed, messages.c.type != "reaction")).scalar()
     left = _left_to_the_phone(row.id)
-    said = messages.alias("said")
-    will_be = said.c.status.in_((Status.QUEUED, Status.SENDING)) & (said.c.epoch < row.muted_at)
-    unsaid = (said.c.status == Status.WITHDRAWN) | will_be
-    swallowed = sa.select(said.c.turn_id).where(said.c.conversation_id == row.id, said.c.epoch.is_not(None), unsaid)
+    newer = left & messages.c.deleted_at.is_(None)
+    if last is not None:
+        newer &= messages.c.at > last
+    unsaid, missing = _unsaid(tx, row, sa.select(messages.c.turn_id).where(newer))
     ended = sa.select(turns.c.id).where(
         turns.c.conversation_id == row.id, turns.c.state.in_((TurnState.ANSWERED, TurnState.SILENT))
     )
-    unanswered = messages.c.turn_id.is_(None) | messages.c.turn_id.not_in(ended) | messages.c.turn_id.in_(swallowed)
-    newer = left & messages.c.deleted_at.is_(None) & unanswered
-    if last is not None:
-        newer &= messages.c.at > last
-    tx.execute(sa.update(messages).where(newer).values(waiting=True, turn_id=None, not_before=None))
+    unanswered = messages.c.turn_id.is_(None) | messages.c.turn_id.not_in(ended) | messages.c.turn_id.in_(unsaid)
+    tx.execute(sa.update(messages).where(newer, unanswered).values(waiting=True, turn_id=None, not_before=None))
     tx.execute(sa.update(messages).where(left).values(not_before=None))
+    if missing:
+        told = {"undelivered_id": row.undelivered_id or min(missing)}
+        tx.execute(sa.update(conversations).where(conversations.c.id == row.id).values(told))
+
+
+def _unsaid(tx: Transaction, row: Any, turn_ids: Any) -> tuple[list[int], list[int]]:
+    """Return the turns of these whose answer did not go out at all; and of those of which a part did, or may have, the
+    words that are missing.
+    """
+    bound = (messages.c.author == Author.BOT) & messages.c.epoch.is_not(None) & messages.c.turn_id.in_(turn_ids)
+    words = tx.execute(sa.select(messages).where(bound).order_by(messages.c.turn_id, messages.c.id)).all()
+    unsaid, missing = [], []
+    for turn_id, answer in itertools.groupby(words, key=lambda word: int(word.turn_id)):
+        out = {int(word.id): _is_out(word, row.muted_at) for word in answer}
+        if all(one is False for one in out.values()):
+            unsaid.append(turn_id)
+        else:
+            missing += [id_ for id_, one in out.items() if not one]
+    return unsaid, missing
+
+
+def _is_out(word: Any, muted_at: int) -> bool | None:
+    """Say whether words of the bot's went out, or will; None: nobody knows."""
+    if word.status is Status.SENDING or (word.status is Status.FAILED and word.error == outbox.DOUBTFUL):
+        return None
+    if word.status is Status.QUEUED:
+        return bool(word.epoch >= muted_at)  # or it is withdrawn when its turn comes
+    return word.status not in {Status.WITHDRAWN, Status.FAILED}
 
 
 def hand_off_undelivered(tx: Transaction, now: datetime) -> int:
@@ -212,15 +268,21 @@ def hand_off_undelivered(tx: Transaction, now: datetime) -> int:
         if row.holder is not Holder.BOT:
             continue  # a person sees it already
         failed = tx.execute(sa.select(messages).where(messages.c.id == row.undelivered_id)).one()
-        heard = (messages.c.turn_id == (failed.turn_id or -1)) & (messages.c.author == Author.CONTACT)
-        wish = tx.execute(sa.select(messages.c.text).where(heard).order_by(messages.c.id)).scalars().all()
+        wish = words_of(tx, [_turn_of(tx, failed)])
         _move(tx, row, Move.HAND_OFF, now)
         _open_handoff(
-            tx, row.id, reason=Reason.UNDELIVERED, wish="\n".join(wish), slots={"not_delivered": failed.error},
+            tx, row.id, reason=Reason.UNDELIVERED, wish=wish, slots={"not_delivered": failed.error},
             now=now, turn_id=None, made=promises.make(tx, now)[0],
         )  # fmt: skip
         count += 1
     return count
+
+
+def _turn_of(tx: Transaction, said: Any) -> int:
+    """Return the turn that said this; of words that were sent again, the one that said them first."""
+    while said.again_of is not None:
+        said = tx.execute(sa.select(messages).where(messages.c.id == said.again_of)).one()
+    return said.turn_id or -1
 
 
 def reason_of(tx: Transaction, conversation_id: int, holder: Holder) -> Reason | None:
@@ -301,9 +363,11 @@ def locked(tx: Transaction, key: str) -> Any:
 
 
 def _is_overtaken(tx: Transaction, turn_id: int | None, muted_at: int) -> bool:
-    """Say whether a person took over after this turn began: then it may not hand off either, however late it acts."""
-    epoch = tx.execute(sa.select(turns.c.epoch).where(turns.c.id == turn_id)).scalar()
-    return epoch is not None and epoch < muted_at
+    """Say whether a person took over after this turn began, or it was ended from outside, as when two conversations
+    become one and another turn answers what it heard: then it may not hand off either, however late it acts.
+    """
+    turn = tx.execute(sa.select(turns.c.epoch, turns.c.state).where(turns.c.id == turn_id)).first()
+    return turn is not None and (turn.epoch < muted_at or turn.state is TurnState.MUTED)
 
 
 def _left_to_the_phone(conversation_id: int) -> Any:

@@ -17,7 +17,7 @@ from sqlalchemy.exc import TimeoutError as NoConnection
 
 from bot import messages as says
 from bot.conversation import window_ends
-from bot.ledger import alarms, changes, contacts, errands, files, handoffs, outbox
+from bot.ledger import alarms, changes, contacts, errands, files, handoffs, outbox, transcript
 from bot.ledger.outbox import DOOR_SEEN_WITHIN, WEBHOOK
 from bot.ledger.tables import (
     MOVED,
@@ -59,7 +59,6 @@ OPEN_FOR_S = 3.0  # after the webhook was seen open, it is taken for open
 PHONE_QUIET = timedelta(minutes=30)  # after which a conversation somebody answers from the phone is the bot's again
 META_AGENT = "Meta's Business Agent"
 ALARM_NAME_MAX = 64
-TAKEN_BACK = "(deleted)"  # in place of what nobody may read any more
 STILL_WRITES = timedelta(minutes=1)  # a turn that was ended from outside may save what it heard, though no later
 GONE_WRONG = {"REJECTED", "PAUSED", "DISABLED", "QUALITY RED"}  # of a template
 GOOD_AGAIN = {"APPROVED", "REINSTATED", "UNPAUSED", "QUALITY YELLOW", "QUALITY GREEN"}
@@ -326,8 +325,9 @@ def _write(tx: Transaction, update: Update, delivery_id: int, around: _Around) -
         case Renumbered() | IdentityChanged():
             return _moved(tx, update, around)
         case Preferred():
-            contact_id = contacts.find_or_make(tx, update.contact, now)
-            new = contacts.prefer(tx, contact_id, marketing=update.marketing, at=update.at or now)
+            at = update.at or now
+            contact_id = contacts.find_or_make(tx, update.contact, now, min(at, now))
+            new = contacts.prefer(tx, contact_id, marketing=update.marketing, at=at)
             return _Written("preference", UpdateState.HANDLED if new else UpdateState.REPEATED)
         case TemplatesChanged():
             return _template(tx, update, now)
@@ -581,7 +581,7 @@ def _apply_edits(tx: Transaction, wamid: str) -> int | None:
         tx.execute(sa.update(edits).where(edits.c.original == wamid).values(content=None))
     # What we sent through the API nobody can edit: only contacts' words, and those typed on the phone.
     theirs = sa.or_(messages.c.author == Author.CONTACT, messages.c.agent_name == handoffs.THE_PHONE)
-    columns = (messages.c.id, messages.c.conversation_id, messages.c.text, messages.c.turn_id)
+    columns = (messages.c.id, messages.c.conversation_id, messages.c.author, messages.c.text, messages.c.turn_id)
     find = sa.select(*columns).where(messages.c.wamid == wamid, theirs)
     row = tx.execute(find).first()
     if row is None:
@@ -593,7 +593,7 @@ def _apply_edits(tx: Transaction, wamid: str) -> int | None:
         taken_back = {"text": "", "content": says.to_json(says.Other("deleted")), "deleted_at": last.at}
         tx.execute(sa.update(messages).where(mine).values(taken_back))
         tx.execute(sa.update(messages).where(mine, messages.c.turn_id.is_(None)).values(waiting=False))
-        tx.execute(sa.update(edits).where(edits.c.original == wamid).values(heard_in=row.turn_id))
+        tx.execute(sa.update(edits).where(edits.c.original == wamid).values(heard_in=_may_have_heard(tx, row)))
         files.forget(tx, row.id)
         _change_wishes(tx, row, "")
     else:
@@ -602,6 +602,16 @@ def _apply_edits(tx: Transaction, wamid: str) -> int | None:
         tx.execute(sa.update(messages).where(mine).values(said))
         _change_wishes(tx, row, content.text)
     return int(row.conversation_id)
+
+
+def _may_have_heard(tx: Transaction, row: Any) -> int | None:
+    """Return the last turn that may have heard this message; several may, and it may wait for one more."""
+    if row.turn_id is not None or row.author is not Author.CONTACT:
+        return None if row.turn_id is None else int(row.turn_id)
+    theirs = turns.c.conversation_id == row.conversation_id
+    last = (turns.c.ended_at.is_(None).desc(), turns.c.ended_at.desc())
+    found = tx.execute(sa.select(turns.c.id).where(theirs).order_by(*last).limit(1)).scalar()
+    return None if found is None else int(found)
 
 
 def _change_wishes(tx: Transaction, row: Any, words: str) -> None:
@@ -616,11 +626,9 @@ def _change_wishes(tx: Transaction, row: Any, words: str) -> None:
         wish = one.wish
         if old & set(_lines(wish)):
             kept = [line for line in wish.splitlines() if not old & set(_lines(line))]
-            wish = "\n".join([*kept, words] if words else kept) or TAKEN_BACK
+            wish = "\n".join([*kept, words] if words else kept) or handoffs.TAKEN_BACK
         if not words and one.wish and row.turn_id is not None and one.turn_id == row.turn_id:
-            heard = (messages.c.turn_id == row.turn_id) & (messages.c.author == Author.CONTACT)
-            left = tx.execute(sa.select(messages.c.text).where(heard).order_by(messages.c.at, messages.c.id)).scalars()
-            wish = "\n".join(text for text in left if text) or TAKEN_BACK
+            wish = handoffs.words_of(tx, [row.turn_id]) or handoffs.TAKEN_BACK
         if wish != one.wish:
             tx.execute(sa.update(handoffs_table).where(handoffs_table.c.id == one.id).values(wish=wish))
 
@@ -632,32 +640,35 @@ def _lines(text: str) -> list[str]:
 
 @dataclass(frozen=True)
 class TakenBack:
-    """A message a turn had heard before it was taken back."""
+    """A message that turns may have heard before it was taken back."""
 
     wamid: str
-    turn_id: int
     keys: tuple[str, ...]  # of its conversation, and of those that became one with it
-    for_good: bool  # the turn can't save it once more
+    for_good: bool  # no turn can save it once more
 
 
 def taken_back(tx: Transaction, now: datetime) -> list[TakenBack]:
-    """Return what was taken back after a turn heard it and is not yet `forgotten`, once that turn is over."""
+    """Return what was taken back after a turn may have heard it and is not yet `forgotten`, once that turn is over."""
     over = (turns.c.id == edits.c.heard_in) & (turns.c.state != TurnState.RUNNING)
-    one = conversations.alias("one")
     rows = tx.execute(
-        sa.select(edits.c.original, edits.c.heard_in, turns.c.ended_at, one.c.key)
+        sa.select(edits.c.original, turns.c.ended_at, messages.c.conversation_id)
         .join(turns, over)
         .join(messages, messages.c.wamid == edits.c.original)
-        .join(one, sa.or_(one.c.id == messages.c.conversation_id, one.c.merged_into == messages.c.conversation_id))
         .where(edits.c.heard_in.is_not(None))
         .distinct()
         .order_by(edits.c.original)
     ).all()
-    grouped = itertools.groupby(rows, key=lambda row: (row.original, row.heard_in, row.ended_at))
     return [
-        TakenBack(wamid, turn_id, tuple(row.key for row in some), for_good=ended_at < now - STILL_WRITES)
-        for (wamid, turn_id, ended_at), some in grouped
+        TakenBack(row.original, _keys(tx, row.conversation_id), for_good=row.ended_at < now - STILL_WRITES)
+        for row in rows
     ]
+
+
+def _keys(tx: Transaction, conversation_id: int) -> tuple[str, ...]:
+    """Return under which keys Rasa may remember what was said in this conversation."""
+    ids = transcript.merged_into(tx, conversation_id)
+    found = transcript.keys_of(tx, set(ids))
+    return tuple(found[one] for one in ids)
 
 
 def forgotten(tx: Transaction, wamids: Sequence[str]) -> None:

@@ -276,7 +276,7 @@ edits = sa.Table(
     sa.Column("original", sa.String(512), nullable=False, index=True),
     sa.Column("content", Json),  # NULL: it was taken back
     sa.Column("at", Moment, nullable=False),
-    sa.Column("heard_in", Id),  # the turn that heard what was taken back, until Rasa's tracker has forgotten it
+    sa.Column("heard_in", Id),  # the last turn that may have heard it before it was taken back, until Rasa forgot it
     sa.Index(
         "ix_edits_heard_in",
         "heard_in",

@@ -175,6 +175,7 @@ class Bot:
                 message_id=str(turn.id),
                 metadata={
                     "turn_id": turn.id,
+                    "wamids": [one.wamid for one in turn.heard],  # by which they are found should they be taken back
                     "new_contact": turn.new_contact,
                     "holder": turn.holder.value,
                     "returned": turn.returned,

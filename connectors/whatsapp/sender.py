@@ -197,8 +197,12 @@ def run_errand(ledger: Ledger, api: CloudApi, asked: Asked, now: Clock, account_
         with ledger.writing(lightly=True) as tx:
             given_up = errands.failed(tx, asked, str(problem), now(), for_good=for_good)
             if given_up and asked.kind is not Errand.SEEN:
-                words = f"WhatsApp would not do this ({asked.kind.value}): {problem}"
-                alarms.raise_alarm(tx, f"errand {asked.kind.value}", words, now())
+                name = _alarm_of(asked)
+                words = (
+                    f"WhatsApp would not do this ({asked.kind.value}): {str(problem)[:300]}. "
+                    f'It ends once WhatsApp does it; or with: python -m handoff alarm clear "{name}"'
+                )
+                alarms.raise_alarm(tx, name, words, now())
         log.info(
             "an errand failed: %s", type(problem).__name__, extra={"action": "errand_failed", "kind": asked.kind.value}
         )
@@ -207,6 +211,13 @@ def run_errand(ledger: Ledger, api: CloudApi, asked: Asked, now: Clock, account_
         if found is not None:
             errands.keep_templates(tx, found, now())
         errands.done(tx, asked, now())
+        if asked.kind is not Errand.SEEN:
+            alarms.clear(tx, _alarm_of(asked))
+
+
+def _alarm_of(asked: Asked) -> str:
+    """Name what WhatsApp would not do: of every contact whom it would not block or unblock by itself."""
+    return "errand templates" if asked.kind is Errand.TEMPLATES else f"errand block {asked.contact_id}"
 
 
 def _asked(api: CloudApi, asked: Asked, account_id: str) -> list[MessageTemplate] | None:

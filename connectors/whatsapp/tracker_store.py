@@ -18,6 +18,7 @@ from rasa.shared.core.domain import Domain
 
 from bot import clock
 from bot.ledger import inbox
+from bot.ledger.handoffs import TAKEN_BACK
 from bot.ledger.transaction import POSTGRES_LIMITS, Ledger
 from bot.settings import Settings
 
@@ -89,7 +90,7 @@ def forget(ledger: Ledger, engine: sa.engine.Engine, now: datetime) -> None:
         with engine.begin() as connection:
             for row in connection.execute(heard).all():
                 event = json.loads(row.data)
-                if event.get("message_id") == str(one.turn_id) and event.get("text") != inbox.TAKEN_BACK:
+                if one.wamid in _heard(event) and event.get("text") != TAKEN_BACK:
                     blank = json.dumps(_blank(event))
                     connection.execute(sa.update(EVENTS).where(EVENTS.c.id == row.id).values(data=blank))
     done = [one.wamid for one in gone if one.for_good]
@@ -98,8 +99,13 @@ def forget(ledger: Ledger, engine: sa.engine.Engine, now: datetime) -> None:
             inbox.forgotten(tx, done)
 
 
+def _heard(event: dict[str, Any]) -> list[str]:
+    """Return which messages an event speaks of, as rasa_bot wrote them beside it."""
+    return (event.get("metadata") or {}).get("wamids") or []
+
+
 def _blank(event: dict[str, Any]) -> dict[str, Any]:
     parsed = event.get("parse_data") or {}
     kept = {name: parsed[name] for name in ("intent", "intent_ranking", "message_id", "metadata") if name in parsed}
-    entities = [{**entity, "value": inbox.TAKEN_BACK} for entity in parsed.get("entities") or []]
-    return {**event, "text": inbox.TAKEN_BACK, "parse_data": {**kept, "text": inbox.TAKEN_BACK, "entities": entities}}
+    entities = [{**entity, "value": TAKEN_BACK} for entity in parsed.get("entities") or []]
+    return {**event, "text": TAKEN_BACK, "parse_data": {**kept, "text": TAKEN_BACK, "entities": entities}}

@@ -12,17 +12,18 @@ from typing import Any, cast
 import pytest
 import sqlalchemy as sa
 
-from bot.ledger import changes, handoffs, inbox, outbox
+from bot.ledger import alarms, changes, errands, handoffs, inbox, outbox
+from bot.ledger.errands import Asked
 from bot.ledger.outbox import Outgoing
 from bot.ledger.tables import conversations, messages
 from bot.ledger.transaction import Ledger, Transaction
 from bot.messages import Media, Outbound, Tap, Text
 from bot.updates import Unsupported
-from bot.vocabulary import Author, Status
+from bot.vocabulary import Author, Errand, Status
 from connectors.whatsapp.client import CloudApi
 from connectors.whatsapp.errors import NotConnected, SignedOut, Throttled, TooSlow, WhatsAppError
-from connectors.whatsapp.sender import Sender, send
-from tests.factories import NOW, a_text, heard, later, taken
+from connectors.whatsapp.sender import Sender, run_errand, send
+from tests.factories import NOW, NUMBER, a_text, heard, later, taken
 
 
 @dataclass
@@ -252,6 +253,38 @@ def test_a_number_meta_finds_too_fast_is_asked_less_and_less_often_until_meta_ta
 def _is_due(meta: Sleeper) -> bool:
     with meta.ledger.reading() as tx:
         return outbox.is_due(tx, meta.now())
+
+
+class Clerk:
+    """Meta, asked for other things than messages."""
+
+    knows_us = False
+
+    def templates(self, _account: str) -> list[object]:
+        if not self.knows_us:
+            raise SignedOut("WhatsApp does not accept our access token any more", 190)
+        return []
+
+    def block(self, _number: str, **_contact: object) -> None:
+        self.templates("")
+
+    unblock = block
+
+
+@pytest.mark.parametrize("kind", [Errand.TEMPLATES, Errand.BLOCK, Errand.UNBLOCK])
+def test_the_alarm_of_an_errand_ends_once_whatsapp_does_it(ledger: Ledger, kind: Errand) -> None:
+    asked = Asked(1, kind, NUMBER, 7, "1", None, "", typing=False, attempts=errands.TRIES, asked_at=NOW)
+    other = replace(asked, id=2, kind=Errand.BLOCK, contact_id=8)
+    meta = Clerk()
+    run_errand(ledger, cast(CloudApi, meta), asked, lambda: NOW, "1")
+    run_errand(ledger, cast(CloudApi, meta), other, lambda: later(1), "1")
+    with ledger.reading() as tx:
+        mine, theirs = alarms.raised(tx)
+    assert mine.words.endswith(f'python -m handoff alarm clear "{mine.name}"')
+    meta.knows_us = True
+    run_errand(ledger, cast(CloudApi, meta), asked, lambda: later(900), "1")
+    with ledger.reading() as tx:
+        assert alarms.raised(tx) == [theirs]
 
 
 def test_what_is_old_goes_little_by_little_and_what_fails_stops_no_other_duty(

@@ -29,8 +29,9 @@ from bot.ledger import handoffs, inbox, transcript
 from bot.ledger.transaction import Ledger
 from bot.messages import Buttons, Inbound, Media, Menu, Outbound, Place, Tap, Text
 from bot.settings import ROOT, Settings
-from bot.updates import ContactRef, Received
+from bot.updates import ContactRef, Deleted, Received
 from bot.vocabulary import Author, Holder
+from connectors.whatsapp import tracker_store
 from connectors.whatsapp.channel import manners_of
 from connectors.whatsapp.rasa_bot import Bot
 from connectors.whatsapp.turns import Turns
@@ -143,6 +144,17 @@ class Stage:
         self._loop.run_until_complete(turns.settle())
         return next(iter(waiting), None)
 
+    def forget(self, wamid: str) -> None:
+        """A contact takes this back, and Rasa is made to forget it, as the channel does."""
+        with self.ledger.writing() as tx:
+            inbox.record(tx, b"{}", [Deleted(f"{wamid}-gone", wamid, clock.now())], clock.now())
+        tracker_store.forget(self.ledger, self._bot.memory, clock.now())
+
+    def remembered(self, key: str) -> list[str]:
+        """Return what Rasa remembers that the contact said."""
+        tracker = self._loop.run_until_complete(self._agent.tracker_store.retrieve(key))
+        return [event.text for event in tracker.events if isinstance(event, UserUttered)]
+
 
 class Scene:
     """One contact's conversation."""
@@ -152,14 +164,15 @@ class Scene:
         self._number = f"number-{salt}"  # one of our numbers, so that the same phone begins afresh in each transcript
         self._id = 0
         self._read = 0
+        self._wamid = ""
         self.choices: dict[str, str] = {}
         self.last = ""
         self.heard = 0  # messages WhatsApp bills
 
     def says(self, content: Inbound) -> None:
         """The contact sends something; what comes back is in `last`."""
-        wamid = f"wamid.{secrets.token_hex(8)}"
-        received = Received(wamid, self._number, self._contact, content, clock.now())
+        self._wamid = f"wamid.{secrets.token_hex(8)}"
+        received = Received(self._wamid, self._number, self._contact, content, clock.now())
         self._id = self._stage.hear(received) or self._id
         with self._stage.ledger.reading() as tx:
             said = [m for m in transcript.messages_of(tx, self._id) if m.author in {Author.BOT, Author.DESK}]
@@ -170,6 +183,15 @@ class Scene:
         for answer in fresh:
             if isinstance(answer, Buttons | Menu):
                 self.choices = {reply.title: reply.id for reply in answer.replies}
+
+    def takes_back(self) -> None:
+        """The contact takes back what they said last."""
+        self._stage.forget(self._wamid)
+
+    @property
+    def remembered(self) -> list[str]:
+        """What Rasa remembers that the contact said."""
+        return self._stage.remembered(self.conversation.key)
 
     def does(self, what: str) -> Inbound:
         """Return what `sends: …` stands for."""

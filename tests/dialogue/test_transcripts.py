@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
+from bot.ledger.handoffs import TAKEN_BACK
 from bot.messages import Tap
 from bot.settings import ROOT
 from tests.dialogue.stage import Scene, Stage
@@ -126,3 +127,11 @@ def test_nothing_a_contact_wrote_stands_in_the_log_of_the_actions(stage: Stage, 
     for words in (secret, f"where is my order {secret}", f"person please {secret}"):
         scene.says(scene.says_words(words))
     assert secret not in (stage.home / "actions.log").read_text()
+
+
+def test_what_a_contact_takes_back_rasa_does_not_remember(stage: Stage, salt: str) -> None:
+    scene = stage.enter("stranger", salt)
+    for words in ("hello", "my PIN is 1234"):
+        scene.says(scene.says_words(words))
+    scene.takes_back()
+    assert scene.remembered == ["hello", TAKEN_BACK]

@@ -222,17 +222,17 @@ def test_without_a_good_token_there_is_nothing(app: Flask) -> None:
             assert answer.headers["WWW-Authenticate"] == "Bearer"
 
 
-BAD_BODIES = (b"", b"nonsense", b"[]", b"{}", b'{"text": 7}', b'{"text": "  "}', b'{"text": "\\u0000"}')
+BAD_BODIES = (b"", b"nonsense", b"[]", b"{}", b'{"text": 7}', b'{"text": "  "}', b'{"text": "\\u0000"}', b"[" * 50_000)
 
 
 def test_a_bad_body_is_400_with_a_sentence(ledger: Ledger, ann: Api) -> None:
     key = seeding.a_handoff(ledger, NOW).key
     ann.post(f"/conversations/{key}/take")
-    for verb in ("reply", "note"):
+    for verb in ("reply", "note", "template"):
         for body in BAD_BODIES:
             path = f"/api/v1/conversations/{key}/{verb}"
             answer = ann.client.post(path, headers=ann.headers(), data=body)
-            assert answer.status_code == 400, body
+            assert answer.status_code == 400, body[:20]
             assert answer.json["message"].startswith("The body can't be used.")
 
 

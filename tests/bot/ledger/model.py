@@ -17,6 +17,7 @@ from tests.factories import NOW
 LEASE = timedelta(seconds=20)  # of a turn
 IN_ORDER = timedelta(seconds=5)
 PHONE_QUIET = timedelta(minutes=30)
+TOLD_AT_ONCE = timedelta(minutes=1)  # what was said on the phone, and what came meanwhile has crossed with it
 WINDOW = timedelta(hours=24) - timedelta(minutes=5)
 QUIET = timedelta(seconds=0.6)
 BURST_SIZE = 20
@@ -87,6 +88,13 @@ class Word:
     status: Status = Status.QUEUED
     failed_at: int | None = None  # the step in which it failed first
     needless: bool = False  # what it was to repeat has arrived after all
+    doubtful: bool = False  # it failed, but only because nobody answered
+
+    @property
+    def did_not_go_out(self) -> bool:
+        """Say whether the contact does not have it, and will not."""
+        never = {Status.WITHDRAWN, Status.QUEUED} if self.overtaken else {Status.WITHDRAWN}
+        return self.status in never or (self.status is Status.FAILED and not self.doubtful)
 
     @property
     def bound(self) -> bool:
@@ -209,7 +217,8 @@ class Chat:
         for letter in [letter for letter in self.letters if letter.left]:
             letter.left = False
             said = [word for word in self.words if letter.thought is not None and word.thought is letter.thought]
-            unsaid = any(word.overtaken and word.status in {*UNSENT, Status.WITHDRAWN} for word in said)
+            # Half an answer is not given again; nor one that may have arrived. A person sees to those.
+            unsaid = bool(said) and all(word.did_not_go_out for word in said)
             open_ = letter.fate is not Fate.ANSWERED or unsaid
             if letter.sent_at > self.typed_at and open_ and not letter.taken_back:
                 letter.fate, letter.thought = Fate.WAITING, None
@@ -459,7 +468,8 @@ class Model:
         chat = self.chat_with(self.seen(ref, sent_at), number)
         chat.typed_at = max(filter(None, (chat.typed_at, sent_at)))
         went_on = chat.asked_at is not None and chat.asked_at > sent_at
-        went_on = went_on or any(letter.sent_at > sent_at for letter in chat.letters)
+        if self.now - sent_at > TOLD_AT_ONCE:
+            went_on = went_on or any(letter.sent_at > sent_at for letter in chat.letters)
         if sent_at + PHONE_QUIET <= self.now or chat.agent is not None or (chat.holder is Holder.QUEUE and went_on):
             return chat
         if chat.holder is not Holder.AGENT:
@@ -491,7 +501,8 @@ class Model:
         """Ask for a person; False: a person is there, or was. The same turn twice is once."""
         if thought is not None and thought.handed_off:
             return True
-        if chat.holder is Holder.AGENT or (thought is not None and thought.overtaken):
+        ended = thought is not None and (thought.overtaken or thought.state is TurnState.MUTED)
+        if chat.holder is Holder.AGENT or ended:  # what a turn had heard that was lost, another one answers
             return False
         if chat.holder is Holder.BOT:
             chat.holder, chat.reason, chat.asked_at = Holder.QUEUE, reason, self.now

@@ -345,6 +345,17 @@ def test_who_stops_marketing_stays_stopped_when_their_older_wish_comes_again(led
         assert tx.execute(sa.select(contacts.c.marketing_stopped_at)).scalar_one() is None
 
 
+def test_a_wish_that_comes_late_hands_no_number_back_to_who_had_it_then(ledger: Ledger) -> None:
+    old, heir = ContactRef("447700900500", "GB.old"), ContactRef("447700900500", "GB.heir")
+    for who, seconds in ((old, 0), (heir, 100)):
+        heard(ledger, a_text(contact=who, at=later(seconds)), now=later(seconds))
+    heard(ledger, Preferred(NUMBER, old, marketing=False, at=later(50)), now=later(200))
+    assert living(ledger) == [(None, "GB.old"), ("447700900500", "GB.heir")]
+    with ledger.reading() as tx:
+        stopped = sa.select(contacts.c.bsuid).where(contacts.c.marketing_stopped_at.is_not(None))
+        assert tx.execute(stopped).scalars().all() == ["GB.old"]
+
+
 # --- what is changed or taken back, and what is said on the phone
 
 
@@ -399,13 +410,13 @@ def test_what_was_taken_back_leaves_its_edits_and_the_wish_too(ledger: Ledger) -
     with ledger.reading() as tx:
         assert [one.content for one in tx.execute(sa.select(edits))] == [None, None]
         (gone,) = inbox.taken_back(tx, later(6))
-        assert (gone.wamid, gone.turn_id, gone.keys, gone.for_good) == (secret.wamid, turn.id, (turn.key,), False)
+        assert gone == inbox.TakenBack(secret.wamid, (turn.key,), for_good=False)
         assert inbox.taken_back(tx, later(100))[0].for_good
     with ledger.writing() as tx:
         inbox.forgotten(tx, [secret.wamid])
         assert not inbox.taken_back(tx, later(100))
     heard(ledger, Deleted(a_wamid(), other.wamid, later(7)))
-    assert wish() == inbox.TAKEN_BACK
+    assert wish() == handoffs.TAKEN_BACK
 
 
 def test_what_was_taken_back_leaves_the_wish_of_a_later_turn(ledger: Ledger) -> None:
@@ -419,7 +430,45 @@ def test_what_was_taken_back_leaves_the_wish_of_a_later_turn(ledger: Ledger) -> 
     handed_off(ledger, replace(second, heard=first.heard))
     heard(ledger, Deleted(a_wamid(), secret.wamid, later(6)))
     with ledger.reading() as tx:
-        assert transcript.list_of(tx)[0].wish == inbox.TAKEN_BACK
+        assert transcript.list_of(tx)[0].wish == handoffs.TAKEN_BACK
+
+
+@pytest.mark.parametrize("hands_off", ["an action", "the second silence"])
+def test_what_is_taken_back_while_the_bot_thinks_is_in_no_wish(ledger: Ledger, hands_off: str) -> None:
+    ended(ledger, a_turn(ledger, "hello"))  # without a word: the second time in a row it is a person's matter
+    secret, other = a_text("my PIN is 1234"), a_text("a person please")
+    (conversation_id,) = heard(ledger, secret, other)
+    turn = begun(ledger, conversation_id)
+    assert turn is not None
+    heard(ledger, Deleted(a_wamid(), secret.wamid, later(1)))
+    if hands_off == "an action":
+        handed_off(ledger, turn)
+    ended(ledger, turn)
+    with ledger.reading() as tx:
+        (one,) = transcript.list_of(tx)
+    assert (one.holder, one.wish) == (Holder.QUEUE, "hello\na person please")
+
+
+def test_what_is_taken_back_just_before_a_person_is_asked_for_is_in_no_wish(ledger: Ledger) -> None:
+    """Rasa's memory may have it still, and *a person please* is about what was said before."""
+    secret = a_text("my PIN is 1234")
+    (conversation_id,) = heard(ledger, secret)
+    first = begun(ledger, conversation_id)
+    assert first is not None
+    ended(ledger, first, "Sorry?")
+    second = a_turn(ledger, "a person please")
+    heard(ledger, Deleted(a_wamid(), secret.wamid, later(6)))
+    handed_off(ledger, replace(second, heard=first.heard))
+    with ledger.reading() as tx:
+        assert transcript.list_of(tx)[0].wish == "a person please"
+
+
+def test_what_is_edited_while_the_bot_thinks_is_in_the_wish_as_it_is_now(ledger: Ledger) -> None:
+    turn = a_turn(ledger, "it is about order 1")
+    heard(ledger, Edited(a_wamid(), turn.heard[0].wamid, Text("it is about order 2"), later(1)))
+    handed_off(ledger, turn)
+    with ledger.reading() as tx:
+        assert transcript.list_of(tx)[0].wish == "it is about order 2"
 
 
 def test_what_was_taken_back_is_not_answered_when_its_turn_is_done_again(ledger: Ledger) -> None:

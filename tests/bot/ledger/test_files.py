@@ -12,7 +12,7 @@ from bot.ledger.tables import changes, contacts, conversations, messages
 from bot.ledger.tables import files as table
 from bot.ledger.transaction import Ledger
 from bot.messages import Media, Text
-from bot.updates import Deleted, Received
+from bot.updates import ContactRef, Deleted, Received
 from bot.vocabulary import FileState
 from tests.factories import MIA, NOW, NUMBER, SAM, a_wamid, later
 
@@ -124,6 +124,16 @@ def test_a_file_is_found_by_its_own_conversation_only(ledger: Ledger) -> None:
         assert files.names_to_remove(tx) == [(message_id, "in-1")]
         files.removed(tx, message_id)
         assert files.names_to_remove(tx) == []
+
+
+def test_a_file_is_found_by_the_key_of_what_went_into_another_conversation(ledger: Ledger) -> None:
+    a_file(ledger, contact=ContactRef("1", None))
+    message_id = a_file(ledger, contact=ContactRef(None, "GB.a"))
+    with ledger.reading() as tx:
+        keys = tx.execute(sa.select(conversations.c.key)).scalars().all()
+    a_file(ledger, contact=ContactRef("1", "GB.a"))
+    with ledger.reading() as tx:
+        assert len(keys) == 2 and all(files.by_key(tx, key, message_id) for key in keys)
 
 
 def test_a_flood_of_files_is_not_fetched(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:

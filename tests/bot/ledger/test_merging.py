@@ -9,16 +9,17 @@ from datetime import datetime
 import pytest
 import sqlalchemy as sa
 
+from bot.errors import AlreadyTaken
 from bot.ledger import contacts, errands, handoffs, inbox, transcript
 from bot.ledger.tables import conversations, messages
 from bot.ledger.tables import handoffs as handoffs_table
 from bot.ledger.transaction import Ledger
 from bot.messages import Text
 from bot.updates import ContactRef, Echoed, Received
-from bot.vocabulary import Holder, Role
+from bot.vocabulary import Author, Holder, Role
 from handoff import assignments
 from handoff.roles import Account
-from tests.factories import NUMBER, a_turn, a_wamid, ended, given_back, handed_off, heard, later, taken
+from tests.factories import NUMBER, a_turn, a_wamid, begun, ended, given_back, handed_off, heard, later, taken
 
 BY_PHONE, BY_ID, BOTH = ContactRef("111", None), ContactRef(None, "GB.b"), ContactRef("111", "GB.b")
 QUIET_OVER = inbox.PHONE_QUIET.total_seconds() + 60
@@ -115,6 +116,21 @@ def test_the_same_key_again_says_nothing_again_after_two_became_one(ledger: Ledg
         with ledger.writing() as tx:
             again = assignments.reply(tx, turn.key, ANN, f"{turn.id} {key}", client_key=key, now=later(8))
         assert again.id == said[turn.id, key]
+
+
+def test_a_person_is_promised_once_by_the_turn_that_was_lost_and_the_one_after_it(ledger: Ledger) -> None:
+    ended(ledger, a_turn(ledger, contact=BY_PHONE), "Hello")
+    lost = a_turn(ledger, "a person please", contact=BY_ID)
+    comes_with_both(ledger, 1)
+    with pytest.raises(AlreadyTaken):
+        handed_off(ledger, lost)
+    again = begun(ledger, the_one(ledger).id, now=later(30))
+    assert again is not None and again.words == "a person please\nit is all me"
+    handed_off(ledger, again, now=later(31))
+    ended(ledger, again, now=later(31))
+    with ledger.reading() as tx:
+        said = tx.execute(sa.select(messages.c.text).where(messages.c.author == Author.BOT)).scalars().all()
+    assert said == ["Hello", "A person will be with you."]
 
 
 def test_a_block_and_a_new_number_do_not_wait_for_each_other(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:

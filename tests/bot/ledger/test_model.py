@@ -621,6 +621,7 @@ class World(RuleBasedStateMachine):
         assert not self.model.queued, f"{self.model.queued[0].text!r} was not queued"
         by_id = {row.id: row for row in rows}
         for word in self.model.words:
+            word.doubtful = by_id[word.id].error == outbox.DOUBTFUL
             self._climbs(word, by_id[word.id])
         return rows
 
@@ -786,7 +787,7 @@ _UNREACHABLE = (
 )
 _MESSAGES = sa.select(
     messages.c.id, messages.c.conversation_id, messages.c.wamid, messages.c.text, messages.c.author,
-    messages.c.status, messages.c.turn_id, messages.c.waiting, messages.c.again_of,
+    messages.c.status, messages.c.error, messages.c.turn_id, messages.c.waiting, messages.c.again_of,
 ).order_by(messages.c.id)  # fmt: skip
 
 

@@ -369,6 +369,16 @@ def test_a_failure_that_passes_goes_once_more_unless_something_was_said_since(le
         assert handoffs.hand_off_undelivered(tx, later(70)), "a person sees to it"
 
 
+def test_who_sees_to_an_answer_that_failed_twice_reads_what_was_asked(ledger: Ledger) -> None:
+    ended(ledger, a_turn(ledger, "where is my order?"), "On its way")
+    for seconds in (0, 31):
+        (outgoing,) = claimed(ledger, seconds)
+        failed(ledger, outgoing, passes=True)
+    with ledger.writing() as tx:
+        assert handoffs.hand_off_undelivered(tx, later(70)) == 1
+        assert transcript.list_of(tx)[0].wish == "where is my order?"
+
+
 def test_a_failure_that_passes_does_not_overtake_what_was_said_after_it(ledger: Ledger) -> None:
     (mia,) = heard(ledger, a_text(contact=MIA))
     queued(ledger, mia, "one")

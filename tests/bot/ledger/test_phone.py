@@ -81,6 +81,18 @@ def test_who_waits_for_a_person_and_writes_on_after_the_phone_spoke_keeps_waitin
     assert holder(ledger) is Holder.AGENT
 
 
+def test_the_bot_keeps_still_when_who_waits_wrote_in_the_seconds_the_echo_took(ledger: Ledger) -> None:
+    turn = a_turn(ledger, "I want a person")
+    handed_off(ledger, turn)
+    ended(ledger, turn)
+    asks(ledger, "thanks, and the other parcel?", 62)
+    heard(ledger, echo(60, "I found your parcel"), now=later(63))
+    assert holder(ledger) is Holder.AGENT
+    assert bot_hears(ledger, turn.conversation_id, 64) == ""
+    rests(ledger, 60 + QUIET_OVER)
+    assert bot_hears(ledger, turn.conversation_id, 60 + QUIET_OVER) == "thanks, and the other parcel?"
+
+
 def test_a_question_newer_than_the_echo_is_answered_once_the_phone_rests(ledger: Ledger) -> None:
     conversation_id = a_conversation(ledger)
     asks(ledger, "thanks", 1 * MINUTE)
@@ -148,4 +160,63 @@ def test_what_the_bot_had_answered_before_the_late_echo_came_is_not_answered_twi
             )
     heard(ledger, echo(5 * MINUTE), now=later(11 * MINUTE))
     rests(ledger, 5 * MINUTE + QUIET_OVER)
+    assert bot_hears(ledger, conversation_id, 36 * MINUTE) == ""
+
+
+def a_question(ledger: Ledger, *answer: str) -> int:
+    """The bot has answered ten minutes after the phone spoke, which Meta has yet to tell; its conversation."""
+    conversation_id = a_conversation(ledger)
+    accepted(ledger, 0)
+    asks(ledger, "where is my order?", 10 * MINUTE)
+    turn = begun(ledger, conversation_id, now=later(10 * MINUTE))
+    assert turn is not None
+    ended(ledger, turn, *answer, now=later(10 * MINUTE))
+    return conversation_id
+
+
+def accepted(ledger: Ledger, seconds: float) -> None:
+    with ledger.writing() as tx:
+        outgoing = outbox.claim(tx, later(seconds))
+        assert outgoing is not None
+        outbox.settle(tx, outgoing.id, outbox.Outcome(outbox.Kind.ACCEPTED, a_wamid()), later(seconds))
+
+
+def who_waits(ledger: Ledger, seconds: float) -> tuple[Holder, Reason | None, str]:
+    """Who holds it once the sender has looked after what the bot could not say."""
+    with ledger.writing() as tx:
+        handoffs.hand_off_undelivered(tx, later(seconds))
+    with ledger.reading() as tx:
+        (one,) = transcript.list_of(tx)
+    return one.holder, one.reason, one.wish
+
+
+def test_an_answer_that_fails_while_the_phone_speaks_is_given_once_it_rests(ledger: Ledger) -> None:
+    conversation_id = a_question(ledger, "On its way")
+    with ledger.writing() as tx:
+        outgoing = outbox.claim(tx, later(10 * MINUTE))
+    assert outgoing is not None
+    heard(ledger, echo(5 * MINUTE), now=later(10 * MINUTE + 1))
+    with ledger.writing() as tx:
+        refused = outbox.Outcome(outbox.Kind.REFUSED, words="no", code=100)
+        outbox.settle(tx, outgoing.id, refused, later(10 * MINUTE + 2))
+    rests(ledger, 5 * MINUTE + QUIET_OVER)
+    assert who_waits(ledger, 36 * MINUTE)[0] is Holder.BOT
+    assert bot_hears(ledger, conversation_id, 36 * MINUTE) == "where is my order?"
+
+
+@pytest.mark.parametrize("answer", ["half of it went out", "nobody knows"])
+def test_an_answer_that_may_be_out_is_not_given_again_but_left_to_a_person(ledger: Ledger, answer: str) -> None:
+    conversation_id = a_question(ledger, "On its way", "It comes on Monday")
+    if answer == "half of it went out":
+        accepted(ledger, 10 * MINUTE)
+    else:
+        with ledger.writing() as tx:
+            assert outbox.claim(tx, later(10 * MINUTE)) is not None
+    heard(ledger, echo(5 * MINUTE), now=later(10 * MINUTE + 1))
+    with ledger.writing() as tx:
+        outbox.expire(tx, later(20 * MINUTE))
+        outbox.expire(tx, later(30 * MINUTE))
+        assert outbox.claim(tx, later(30 * MINUTE)) is None, "what waited is withdrawn"
+    rests(ledger, 5 * MINUTE + QUIET_OVER)
+    assert who_waits(ledger, 36 * MINUTE) == (Holder.QUEUE, Reason.UNDELIVERED, "where is my order?")
     assert bot_hears(ledger, conversation_id, 36 * MINUTE) == ""
