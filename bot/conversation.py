@@ -22,6 +22,7 @@ A_WHOLE_SENTENCE = 30  # characters; questions and order numbers are mostly shor
 REGULARLY = timedelta(seconds=1)  # people's answers differ by more
 SOON = timedelta(minutes=1)  # who says a sentence again the next day has a reason to
 QUOTED = 20  # characters of ours in their answer: nobody types those again
+CLOSING_WORDS = 4  # with no more than these people mostly end a conversation
 NOT_INVITED = {Reason.FLOOD, Reason.MACHINE}  # here the bot would only feed what it was taken out of
 
 
@@ -37,6 +38,13 @@ def may_bot_speak(holder: Holder, epoch: int, muted_at: int) -> bool:
 def does_bot_hear(holder: Holder, invited: bool, reason: Reason | None = None) -> bool:
     """Say whether a waiting message is the bot's to answer; in the queue only while the bot is invited."""
     return holder is Holder.BOT or (holder is Holder.QUEUE and invited and reason not in NOT_INVITED)
+
+
+def wants_an_answer(type_: str, text: str) -> bool:
+    """Say whether a contact may wait for an answer to this, rather than have closed with it: *ok, thank you!*"""
+    if type_ == "reaction":
+        return False
+    return type_ != "text" or "?" in text or len(text.split()) > CLOSING_WORDS
 
 
 def burst_ends(arrivals: Sequence[datetime], quiet: timedelta) -> datetime:

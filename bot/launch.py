@@ -139,6 +139,8 @@ def environment(settings: Settings) -> dict[str, str]:
         "WHATSAPP_VERIFY_TOKEN": settings.whatsapp_verify_token,
         "ALERT_WEBHOOK_URL": settings.alert_webhook_url,
         "BATON_ALERT_AFTER_MIN": f"{settings.alert_after_min:g}",
+        "BATON_AGENT_AWAY_MIN": f"{settings.agent_away_min:g}",
+        "BATON_AGENT_SILENT_MIN": f"{settings.agent_silent_min:g}",
         "BACKOFFICE_URL": settings.backoffice_url,
         "BATON_DEMO_SHOP": _yes(settings.demo_shop),
         "BATON_BOT_INVITED": _yes(settings.bot_invited),

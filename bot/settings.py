@@ -37,6 +37,8 @@ class Settings:
     whatsapp_access_token: str = ""
     whatsapp_verify_token: str = ""
     alert_webhook_url: str = ""
+    agent_away_min: float = 10  # how long a contact waits for an agent who is gone, before others see them again
+    agent_silent_min: float = 30  # … and for one who is there; 0: for ever
     alert_after_min: float = 5  # how long a contact waits for a person before people away from the desk are told
     backoffice_url: str = ""
     demo_shop: bool = False  # set by `make up` only
@@ -87,6 +89,8 @@ class Settings:
             whatsapp_access_token=text("WHATSAPP_ACCESS_TOKEN"),
             whatsapp_verify_token=text("WHATSAPP_VERIFY_TOKEN"),
             alert_webhook_url=url("ALERT_WEBHOOK_URL", ""),
+            agent_away_min=number("BATON_AGENT_AWAY_MIN", cls.agent_away_min, 0, 24 * 60),
+            agent_silent_min=number("BATON_AGENT_SILENT_MIN", cls.agent_silent_min, 0, 24 * 60),
             alert_after_min=number("BATON_ALERT_AFTER_MIN", cls.alert_after_min, 0.01, 24 * 60),
             backoffice_url=url("BACKOFFICE_URL", ""),
             demo_shop=yes("BATON_DEMO_SHOP", False),

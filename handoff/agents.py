@@ -138,6 +138,7 @@ def token_used(tx: Transaction, token: str, now: datetime) -> None:
     """Remember when a token was last used, to the minute."""
     stale = tokens.c.used_at.is_(None) | (tokens.c.used_at < now - SEEN_EVERY)
     tx.execute(sa.update(tokens).where(tokens.c.hash == _hash(token), stale).values(used_at=now))
+    _is_here(tx, tokens, token, now)
 
 
 def token_is_fresh(tx: Transaction, token: str, now: datetime) -> bool:
@@ -180,6 +181,18 @@ def is_seen(tx: Transaction, cookie: str, now: datetime) -> bool:
 def see(tx: Transaction, cookie: str, now: datetime) -> None:
     """Remember that somebody still works in this session."""
     tx.execute(sa.update(sessions).where(sessions.c.hash == _hash(cookie)).values(seen_at=now))
+    _is_here(tx, sessions, cookie, now)
+
+
+def _is_here(tx: Transaction, table: sa.Table, secret: str, now: datetime) -> None:
+    whose = sa.select(table.c.account_id).where(table.c.hash == _hash(secret)).scalar_subquery()
+    tx.execute(sa.update(accounts).where(accounts.c.id == whose).values(seen_at=now))
+
+
+def last_seen(tx: Transaction, ids: set[int]) -> dict[int, datetime]:
+    """Return when each of these accounts last did anything at the desk or by a token."""
+    rows = tx.execute(sa.select(accounts.c.id, accounts.c.seen_at).where(accounts.c.id.in_(ids))) if ids else []
+    return {row.id: row.seen_at for row in rows if row.seen_at is not None}
 
 
 def sign_out(tx: Transaction, cookie: str) -> None:
@@ -235,6 +248,7 @@ def _begin_session(tx: Transaction, row: Any, now: datetime) -> SignedIn:
     tx.execute(
         sa.insert(sessions).values(hash=_hash(cookie), account_id=row.id, created_at=now, seen_at=now, ends_at=ends)
     )
+    tx.execute(sa.update(accounts).where(accounts.c.id == row.id).values(seen_at=now))
     return SignedIn(cookie, _account(row), ends)
 
 

@@ -23,6 +23,7 @@ from bot.promises import moment
 from bot.settings import ROOT, Settings
 from bot.vocabulary import Role
 from handoff import agents, migrate
+from handoff.presence import Patience
 from handoff.watch import Watch, Watching
 
 
@@ -93,7 +94,11 @@ def _migrate(_asked: argparse.Namespace, settings: Settings) -> str:
 def _watch(asked: argparse.Namespace, settings: Settings) -> str:
     ledger = Ledger(settings.database_url)
     migrate.require_head(ledger)
-    watching = Watching(settings.alert_webhook_url, timedelta(minutes=settings.alert_after_min))
+    watching = Watching(
+        settings.alert_webhook_url,
+        timedelta(minutes=settings.alert_after_min),
+        Patience(timedelta(minutes=settings.agent_away_min), timedelta(minutes=settings.agent_silent_min)),
+    )
     watch = Watch(ledger, Catalogue.load(ROOT / "data" / "responses"), clock.now, watching)
     for told in (signal.SIGTERM, signal.SIGINT):
         signal.signal(told, lambda *_: watch.stop())

@@ -86,6 +86,7 @@ def rows(tx: Transaction, viewer: Viewer, show: Show, find: str) -> Rows:
     """Return a list and the counts of all four."""
     count = transcript.count_by_holder(tx)
     waiting = transcript.queue(tx, viewer.now, limit=LISTED)
+    waiting.sort(key=lambda one: one.owner_id != viewer.account.id)  # what was theirs comes first
     mine = transcript.list_of(tx, Holder.AGENT, viewer.account.id, limit=LISTED)
     match show:
         case Show.QUEUE:
@@ -133,6 +134,8 @@ def _row(one: Conversation, viewer: Viewer) -> Row:
     waits = viewer.now - since if since else None
     mine = one.agent_id == viewer.account.id
     reason = words.UNANSWERED if asks else words.REASONS[one.reason] if one.reason else ""
+    if one.holder is Holder.QUEUE and one.owner_id == viewer.account.id:
+        reason = words.WAS_YOURS
     return Row(
         key=one.key,
         name=name_of(one),

@@ -18,6 +18,7 @@ accounts = sa.Table(
     sa.Column("must_change_password", sa.Boolean, nullable=False),
     sa.Column("created_at", Moment, nullable=False),
     sa.Column("disabled_at", Moment),
+    sa.Column("seen_at", Moment),  # when they last did anything, to the minute; a tab that stands open does nothing
 )
 
 sessions = sa.Table(

@@ -7,7 +7,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 import requests
@@ -15,12 +15,15 @@ import requests
 from bot.clock import Clock
 from bot.content.catalogue import Catalogue
 from bot.content.telling import telling
-from bot.ledger import promises
+from bot.ledger import handoffs, promises
 from bot.ledger.transaction import Ledger, Transaction
+from handoff import presence
+from handoff.presence import Patience
 
 log = logging.getLogger(__name__)
 
 LOOKS_EVERY_S = 2.0
+LEASES_EVERY = timedelta(seconds=15)  # agents are given minutes
 TELLS_WITHIN_S = 10  # the alert webhook has so long to answer
 
 
@@ -30,6 +33,7 @@ class Watching:
 
     alert_webhook_url: str = ""
     alert_after: timedelta = timedelta(minutes=5)  # of opening time
+    patience: Patience = field(default_factory=Patience)
 
 
 class Watch:
@@ -42,6 +46,7 @@ class Watch:
         self._late = telling(catalogue, "utter_promise_late")
         self._still = telling(catalogue, "utter_promise_still")
         self._stop = threading.Event()
+        self._leases_seen_at: datetime | None = None
 
     def stop(self) -> None:
         """End soon."""
@@ -58,6 +63,7 @@ class Watch:
         self._do("windows", self._keep_windows_open)
         self._do("broken", self._admit_broken)
         self._do("alerts", self._alert)
+        self._do("left", self._bring_back)
 
     def _do(self, what: str, duty: Callable[[], object]) -> None:
         try:
@@ -78,6 +84,22 @@ class Watch:
                 return
         with self._ledger.writing() as tx:
             verb(tx, now)
+
+    def _bring_back(self) -> None:
+        """Put back into the queue what agents have left, or keep waiting for too long."""
+        now = self._now()
+        if self._leases_seen_at is not None and now - self._leases_seen_at < LEASES_EVERY:
+            return
+        self._leases_seen_at = now
+        with self._ledger.reading() as tx:
+            left = presence.left(tx, self._watching.patience, now)
+        for waits in left:
+            with self._ledger.writing() as tx:
+                if handoffs.leave(tx, waits, tell=self._late, now=now):
+                    log.info(
+                        "an agent kept a contact waiting; it is in the queue again",
+                        extra={"action": "brought_back", "account": waits.agent_id},
+                    )
 
     def _alert(self) -> None:
         """Tell people who have no desk open that somebody waits, each waiting once."""

@@ -32,6 +32,7 @@ REASONS: dict[Reason, str] = {
 }
 
 UNANSWERED = "Waits for your answer"
+WAS_YOURS = "Was yours, and got no answer"
 
 STATUSES: dict[Status, str] = {
     Status.QUEUED: "Waiting to be sent",

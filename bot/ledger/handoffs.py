@@ -14,8 +14,9 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from bot.conversation import NOT_INVITED, after
+from bot.conversation import NOT_INVITED, after, wants_an_answer
 from bot.errors import AlreadyTaken, NotAllowed, NotYours, UnknownConversation
+from bot.hours import Hours
 from bot.ledger import changes, outbox, promises
 from bot.ledger.promises import Tell
 from bot.ledger.tables import UNSENT, WAITING, conversations, handoffs, messages, turns
@@ -310,14 +311,86 @@ def _take(tx: Transaction, row: Any, *, agent_id: int | None, agent_name: str, r
 
 def requeue(tx: Transaction, key: str, *, agent_id: int, now: datetime) -> None:
     """Put the conversation back into the queue, for somebody else."""
-    row = require_held_by(tx, key, agent_id)
+    _requeue(tx, require_held_by(tx, key, agent_id), now, owner_id=None)
+
+
+def _requeue(tx: Transaction, row: Any, now: datetime, *, owner_id: int | None) -> tuple[Promise, Hours]:
+    """Put it back with a promise anew; return what was promised."""
+    made, team = promises.make(tx, now)  # before the move: they do not stand in their own way
     _move(tx, row, Move.REQUEUE, now, agent_id=None, agent_name="")
-    made, _ = promises.make(tx, now)
-    tx.execute(
-        sa.update(handoffs)
-        .where(_open(row.id))
-        .values(taken_at=None, taken_by=None, broken_at=None, alerted_at=None, **promises.columns(made, now))
+    again = {"taken_at": None, "taken_by": None, "broken_at": None, "alerted_at": None, "owner_id": owner_id}
+    tx.execute(sa.update(handoffs).where(_open(row.id)).values(**again, **promises.columns(made, now)))
+    return made, team.hours
+
+
+@dataclass(frozen=True)
+class KeptWaiting:
+    """A contact whom an agent has, and who waits for that agent's answer."""
+
+    conversation_id: int
+    agent_id: int
+    since: datetime
+
+
+def kept_waiting(tx: Transaction, before: datetime, conversation_id: int | None = None) -> list[KeptWaiting]:
+    """Return those who have waited since `before` for the agent who has them.
+
+    Who was taken out of the queue waits for a first word, whatever they write; whom an agent took unasked, or has
+    answered, waits once they write something that may want an answer.
+    """
+    answered = messages.alias("answered")
+    last_word = (
+        sa.select(sa.func.max(answered.c.id))
+        .where(answered.c.conversation_id == conversations.c.id, answered.c.author == Author.AGENT)
+        .where(answered.c.at >= handoffs.c.taken_at)
+        .correlate(conversations, handoffs)
+        .scalar_subquery()
     )
+    held = (conversations.c.holder == Holder.AGENT) & conversations.c.agent_id.is_not(None)
+    if conversation_id is not None:
+        held &= conversations.c.id == conversation_id
+    rows = tx.execute(
+        sa.select(conversations.c.id, conversations.c.agent_id, handoffs.c.reason, handoffs.c.taken_at)
+        .add_columns(last_word.label("last_word"))
+        .join(handoffs, (handoffs.c.conversation_id == conversations.c.id) & handoffs.c.closed_at.is_(None))
+        .where(held, handoffs.c.taken_at <= before)
+    ).all()
+    found = []
+    for row in rows:
+        since = row.taken_at
+        if row.last_word is not None or row.reason is Reason.STEPPED_IN:
+            since = _asked_since(tx, row)
+        if since is not None and since <= before:
+            found.append(KeptWaiting(row.id, row.agent_id, since))
+    return found
+
+
+def _asked_since(tx: Transaction, held: Any) -> datetime | None:
+    """Return since when a contact waits for an answer to what they wrote after the agent's last word, or the take."""
+    said = (messages.c.conversation_id == held.id) & (messages.c.author == Author.CONTACT)
+    came = sa.func.coalesce(messages.c.arrived_at, messages.c.at)  # by our clock: Meta's is another
+    rows = tx.execute(
+        sa.select(messages.c.type, messages.c.text, came.label("came"))
+        .where(said, came >= held.taken_at, messages.c.id > (held.last_word or 0))
+        .where(messages.c.deleted_at.is_(None))
+        .order_by(messages.c.id)
+    )
+    return next((row.came for row in rows if wants_an_answer(row.type, row.text)), None)
+
+
+def leave(tx: Transaction, waits: KeptWaiting, *, tell: Tell, now: datetime) -> bool:
+    """Put a conversation back whose agent keeps the contact waiting; say whether that was still so.
+
+    The contact is told that it takes longer, and until when. The agent comes first, if they are back before somebody
+    else has taken it.
+    """
+    row = outbox.lock_conversation(tx, waits.conversation_id, skip_locked=True)
+    if row is None or waits not in kept_waiting(tx, waits.since, waits.conversation_id):
+        return False
+    made, hours = _requeue(tx, row, now, owner_id=waits.agent_id)
+    if promises.may_tell(tx, row, now):
+        outbox.queue(tx, row.id, tell(made, hours, now), author=Author.DESK, epoch=row.epoch + 1, now=now)
+    return True
 
 
 def give_back(tx: Transaction, key: str, *, agent_id: int, words: Outbound | None, now: datetime) -> None:

@@ -172,6 +172,12 @@ def _locked(tx: Transaction, *which: Any) -> list[tuple[Any, Any]]:
     return found
 
 
+def may_tell(tx: Transaction, locked: Any, now: datetime) -> bool:
+    """Say whether whoever waits in this conversation, locked, may be written to."""
+    row = _rows(tx, handoffs.c.conversation_id == locked.id, handoffs.c.closed_at.is_(None)).first()
+    return row is not None and _may_write(row, locked, now)
+
+
 def _may_write(row: Any, locked: Any, now: datetime) -> bool:
     is_a_person = row.reason not in NOT_INVITED  # another bot would answer, and so would we
     return window_is_open(locked.window_ends, now) and row.blocked_at is None and is_a_person

@@ -377,6 +377,7 @@ handoffs = sa.Table(
     sa.Column("place", sa.Integer, nullable=False, server_default="0"),  # in the queue, then; 0: nobody had to wait
     sa.Column("promised_at", Moment),
     sa.Column("due_at", Moment),
+    sa.Column("owner_id", Id),  # the agent who had it and left: theirs first, if they are back in time
     sa.Column("broken_at", Moment),  # nobody had come by then
     sa.Column("alerted_at", Moment),  # people away from the desk were told
     sa.Column("window_asked", Moment),  # the end of the window that the contact was asked to open again

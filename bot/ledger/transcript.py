@@ -53,6 +53,7 @@ class Conversation:
     taken_at: datetime | None
     due_at: datetime | None  # a person was promised by then
     broken_at: datetime | None  # nobody had come
+    owner_id: int | None  # the agent who had it before it came back to the queue
     last_text: str
     last_author: Author | None
     last_type: str
@@ -193,6 +194,7 @@ def _conversations(tx: Transaction, *which: Any, limit: int) -> list[Conversatio
             handoffs.c.taken_at,
             handoffs.c.due_at,
             handoffs.c.broken_at,
+            handoffs.c.owner_id,
             last.c.text.label("last_text"),
             last.c.author.label("last_author"),
             last.c.type.label("last_type"),
@@ -222,6 +224,7 @@ def _conversations(tx: Transaction, *which: Any, limit: int) -> list[Conversatio
             taken_at=row.taken_at,
             due_at=row.due_at,
             broken_at=row.broken_at,
+            owner_id=row.owner_id,
             last_text=row.last_text or "",
             last_author=row.last_author,
             last_type=row.last_type or "",

@@ -204,7 +204,7 @@ def test_who_is_put_back_into_the_queue_is_promised_anew(ledger: Ledger) -> None
     taken(ledger, key, now=later(MINUTE))
     with ledger.writing() as tx:
         handoffs.requeue(tx, key, agent_id=1, now=later(60 * MINUTE))
-    assert row(ledger).due_at == later(75 * MINUTE)
+    assert (row(ledger).due_at, row(ledger).place) == (later(75 * MINUTE), 1)
     assert looked(ledger, later(61 * MINUTE)) == (0, 0)
 
 
