@@ -26,7 +26,7 @@ MOVES: dict[tuple[Move, Holder], Holder] = {
     (Move.HAND_OFF, Holder.BOT): Holder.QUEUE,
     (Move.TAKE, Holder.QUEUE): Holder.AGENT,
     (Move.TAKE, Holder.BOT): Holder.AGENT,  # a person steps in unasked
-    (Move.TAKE, Holder.AGENT): Holder.AGENT,  # the desk takes over from the phone
+    (Move.TAKE, Holder.AGENT): Holder.AGENT,  # from the phone, from a colleague who passes it on, by a supervisor
     (Move.REQUEUE, Holder.AGENT): Holder.QUEUE,
     (Move.GIVE_BACK, Holder.AGENT): Holder.BOT,
     (Move.GIVE_BACK, Holder.QUEUE): Holder.BOT,  # the contact changed their mind, or the desk closed

@@ -19,7 +19,7 @@ from bot.ledger import handoffs
 from bot.ledger.tables import conversations
 from bot.ledger.transaction import Ledger, Transaction
 from bot.vocabulary import Holder, Role
-from handoff.roles import Account
+from handoff.roles import Account, Deed
 from handoff.tables import accounts, sessions, sign_ins, tokens
 
 SESSION_LASTS = timedelta(days=7)
@@ -303,6 +303,20 @@ def _matches(hashed: str, password: str) -> bool:
 
 def _hash(secret: str) -> str:
     return hashlib.sha256(secret.encode()).hexdigest()
+
+
+def colleague(tx: Transaction, email: str) -> Account:
+    """Return who has this e-mail, and may hold conversations."""
+    account = _account(_row(tx, email))
+    if not account.may(Deed.SPEAK) or account not in colleagues(tx):
+        raise UnknownAccount(f"({email} can't hold conversations)")
+    return account
+
+
+def colleagues(tx: Transaction) -> list[Account]:
+    """Return everybody who may hold conversations, by name."""
+    rows = tx.execute(sa.select(accounts).where(accounts.c.disabled_at.is_(None)).order_by(accounts.c.name))
+    return [account for account in map(_account, rows) if account.may(Deed.SPEAK)]
 
 
 def names(tx: Transaction, ids: set[int]) -> dict[int, str]:

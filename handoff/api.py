@@ -103,6 +103,20 @@ def requeue(key: str) -> Response:
     return _conversation(key)
 
 
+@blueprint.post("/conversations/<key>/transfer")
+@guard.with_token
+def transfer(key: str) -> Response:
+    """Pass it on to a colleague, named by e-mail, perhaps with a note."""
+    guard.who().require(Deed.SPEAK)
+    body, client_key = _body(), _client_key()
+    to, text = body.get("to"), body.get("note", "")
+    if not isinstance(to, str) or not isinstance(text, str):
+        raise BadBody('(it needs "to": a colleague\'s e-mail; "note" is text)')
+    with parts().ledger.writing() as tx:
+        kept = assignments.transfer(tx, key, guard.who(), to, text, client_key=client_key, now=parts().now())
+    return _conversation(kept)
+
+
 @blueprint.post("/conversations/<key>/give_back")
 @guard.with_token
 def give_back(key: str) -> Response:

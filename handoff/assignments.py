@@ -20,7 +20,8 @@ from bot.ledger.tables import messages
 from bot.ledger.transaction import Transaction
 from bot.ledger.upsert import insert_new
 from bot.messages import Outbound, Template, Text, can_be_kept
-from bot.vocabulary import Author, Change
+from bot.vocabulary import Author, Change, Holder
+from handoff import agents
 from handoff.filling import BadTemplate, Wanted, filled
 from handoff.roles import Account, Deed
 from handoff.tables import notes
@@ -80,6 +81,27 @@ def requeue(tx: Transaction, key: str, account: Account, now: datetime) -> None:
     """Put it back into the queue, for a colleague."""
     account.require(Deed.SPEAK)
     handoffs.requeue(tx, _kept(tx, key), agent_id=account.id, now=now)
+
+
+def transfer(
+    tx: Transaction, key: str, account: Account, to: str, text: str, *, client_key: str | None, now: datetime
+) -> str:
+    """Pass it on to a colleague, with a note for them; return its key. Twice is as good as once.
+
+    Who leads may do that with anybody's, and take it over by naming themselves.
+    """
+    account.require(Deed.SPEAK)
+    key, colleague = _kept(tx, key), agents.colleague(tx, to)
+    row = handoffs.locked(tx, key)
+    if row.holder is Holder.AGENT and row.agent_id == colleague.id:
+        return key
+    _require_may_act(tx, key, account)
+    if text.strip():
+        note(tx, key, account, text, client_key=client_key, now=now)
+    handoffs.assign(tx, key, agent_id=colleague.id, agent_name=colleague.name, now=now)
+    extra = {"action": "transferred", "conversation": key, "account": account.id, "to": colleague.id}
+    log.info("a conversation was passed on", extra=extra)
+    return key
 
 
 def give_back(tx: Transaction, key: str, account: Account, words: Outbound | None, now: datetime) -> None:

@@ -93,6 +93,16 @@ def give_back(key: str) -> AnyResponse:
     return _done(key, "given_back")
 
 
+@blueprint.post("/conversations/<key>/transfer")
+@guard.agents_only
+def transfer(key: str) -> AnyResponse:
+    """Pass it on to a colleague, with a note."""
+    to, now = request.form.get("to", ""), parts().now()
+    with parts().ledger.writing() as tx:
+        key = assignments.transfer(tx, key, guard.who(), to, _text(), client_key=_client_key(), now=now)
+    return _done(key, "transferred")
+
+
 @blueprint.post("/conversations/<key>/reply")
 @guard.agents_only
 def reply(key: str) -> AnyResponse:

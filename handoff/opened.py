@@ -127,6 +127,7 @@ class Opened:
     window_open: bool
     may_take: bool
     mine: bool
+    colleagues: list[tuple[str, str]]  # e-mail and name of whom it may be passed on to, by this viewer
     may_speak_ever: bool
     may_reply: bool
     hint: str
@@ -165,6 +166,7 @@ def read(tx: Transaction, viewer: Viewer, key: str, *, whole: bool = False) -> O
         window_open=is_open,
         may_take=speaks and (one.holder is not Holder.AGENT or one.agent_id is None),  # from the phone anybody takes
         mine=mine,
+        colleagues=_colleagues(tx, one, viewer) if mine or viewer.account.may(Deed.LEAD) else [],
         may_speak_ever=speaks,
         may_reply=speaks and mine and is_open,
         hint=_hint(one, speaks=speaks, mine=mine, is_open=is_open),
@@ -181,6 +183,14 @@ def read(tx: Transaction, viewer: Viewer, key: str, *, whole: bool = False) -> O
         earlier=earlier,
         whole=whole,
     )
+
+
+def _colleagues(tx: Transaction, one: Conversation, viewer: Viewer) -> list[tuple[str, str]]:
+    """Return who may have it instead; whoever leads comes first themselves, for that is taking it over."""
+    others = [account for account in agents.colleagues(tx) if account.id != one.agent_id]
+    others.sort(key=lambda account: account.id != viewer.account.id)
+    me = viewer.account.id
+    return [(account.email, "Yourself" if account.id == me else account.name) for account in others]
 
 
 def _since(at: datetime | None, viewer: Viewer) -> str:

@@ -20,6 +20,7 @@ from bot.errors import (
     WindowClosed,
 )
 from handoff import guard
+from handoff.agents import UnknownAccount
 from handoff.assignments import KeyUsed, NotWanted, UnknownDelivery, UnknownMessage, UnknownTemplate
 from handoff.filling import BadTemplate
 from handoff.roles import RoleForbids
@@ -41,6 +42,7 @@ STATUS_OF: dict[type[BotError], tuple[int, str]] = {
     RoleForbids: (403, "role_forbids"),
     NotWanted: (409, "not_wanted"),
     UnknownConversation: (404, "unknown_conversation"),
+    UnknownAccount: (404, "unknown_account"),
     UnknownMessage: (404, "unknown_message"),
     UnknownTemplate: (404, "unknown_template"),
     UnknownDelivery: (404, "unknown_delivery"),

@@ -66,7 +66,7 @@
     const keys = new Set(waiting.keys.split(" ").filter(Boolean));  // of the queue; key@moment of who answered us
     const inSight = (key) => key.includes("@") && !document.hidden && location.pathname.endsWith(key.split("@")[0]);
     const news = [...keys].find((key) => !known.has(key) && !inSight(key));
-    if (news) { ring(); $("announce").textContent = news.includes("@") ? `New message. ${waiting.asked}` : `New in the queue. ${waiting.newest}`; }
+    if (news) ring(), $("announce").textContent = news.includes("@") ? `New message. ${waiting.asked}` : `New in the queue. ${waiting.newest}`;
     known = keys;
     for (const list of ["queue", "mine", "others", "bot"]) $(`count-${list}`).textContent = waiting[list];
     document.title = document.title.replace(/^(\(\d+\) )?/, keys.size ? `(${keys.size}) ` : "");
@@ -115,8 +115,7 @@
   const notByHabit = (e) => { if (e.key === "r") e.preventDefault(); };  // after a take what is typed is text; an `r` is not
   document.addEventListener("baton:taken", () => { write("reply"); $("reply").addEventListener("keydown", notByHabit, { once: true }); setTimeout(() => $("reply")?.removeEventListener("keydown", notByHabit), 1000); });
   document.addEventListener("baton:replied", toEnd);
-  document.addEventListener("htmx:sseError", () => { $("offline").hidden = false; });
-  document.addEventListener("htmx:sseOpen", () => { $("offline").hidden = true; });
+  for (const [name, lost] of [["Error", true], ["Open", false]]) document.addEventListener(`htmx:sse${name}`, () => { $("offline").hidden = !lost; });
 
   /* --- keys */
   const write = (mode) => {
@@ -126,9 +125,10 @@
     const rows = all(".row"), at = rows.indexOf(document.activeElement.closest(".row") || document.querySelector(".row[aria-current]"));
     (rows[Math.max(0, Math.min(rows.length - 1, at + by))] || document.body).focus();
   };
+  const fold = (open, query) => { if ($("pass")) $("pass").open = open, $("pass").querySelector(query).focus(); };
   const press = (id) => $(id)?.querySelector("button").click(), list = (n) => all("[name=show]")[n].click();
   const keys = {
-    j: () => move(1), k: () => move(-1), t: () => press("do-take"), g: () => press("do-give_back"), q: () => press("do-requeue"),
+    j: () => move(1), k: () => move(-1), t: () => press("do-take"), g: () => press("do-give_back"), q: () => press("do-requeue"), p: () => fold(true, "select"),
     r: () => write("reply"), n: () => write("note"), "/": () => $("find").focus(), "?": () => $("help").showModal(),
     1: () => list(0), 2: () => list(1), 3: () => list(2), 4: () => list(3), ArrowDown: () => move(1), ArrowUp: () => move(-1),
   };
@@ -138,7 +138,7 @@
     if (key === "Enter" && !event.shiftKey && !event.isComposing && target.matches(".write textarea")) {
       event.preventDefault();
       if (target.value.trim()) target.form.querySelector("button").disabled ? toast($("hint").textContent) : target.form.requestSubmit();
-    } else if (key === "Escape" && typing) target.blur();
+    } else if (key === "Escape" && typing) target.closest("#pass") ? fold(false, "summary") : target.blur();
     if (typing || event.ctrlKey || event.metaKey || event.altKey || $("help").open || !keys[key]) return;
     if (key.startsWith("Arrow") && !target.matches("body, .row")) return;
     event.preventDefault();

@@ -9,11 +9,12 @@ import pytest
 import sqlalchemy as sa
 from flask import Flask
 
+from bot.ledger import transcript
 from bot.ledger.tables import contacts, messages
 from bot.ledger.transaction import Ledger
 from bot.messages import Media, Place, Tap
 from bot.vocabulary import Role, Status
-from handoff import api
+from handoff import agents, api
 from tests.factories import NOW
 from tests.handoff import seeding
 from tests.handoff.conftest import Api, Clock, an_api
@@ -103,6 +104,58 @@ def test_requeue_puts_it_back_for_others(ledger: Ledger, ann: Api, ben: Api) -> 
     ann.post(f"/conversations/{key}/take")
     assert ann.post(f"/conversations/{key}/requeue").json["holder"] == "queue"
     assert ben.post(f"/conversations/{key}/take").status_code == 200
+
+
+def test_passing_it_on_gives_it_to_a_colleague_with_a_note_and_once(ledger: Ledger, ann: Api, ben: Api) -> None:
+    key = seeding.a_handoff(ledger, NOW).key
+    path = f"/conversations/{key}/transfer"
+    early = ann.post(path, {"to": "ben@fernhill.example"})
+    assert (early.status_code, early.json["error"]) == (403, "not_yours")
+    ann.post(f"/conversations/{key}/take")
+    for _ in range(2):
+        passed = ann.post(path, {"to": "Ben@Fernhill.example", "note": "She needs the Leeds store"}, key="p1")
+        assert (passed.status_code, passed.json["holder"], passed.json["agent"]) == (200, "agent", "Ben")
+    said = ben.get(f"/conversations/{key}/messages").json
+    assert [one["text"] for one in said if one["type"] == "note"] == ["She needs the Leeds store"]
+    assert ben.post(f"/conversations/{key}/reply", {"text": "Hello, Ben here."}, key="r1").status_code == 200
+
+
+def test_a_supervisor_assigns_and_takes_over_and_others_may_not(ledger: Ledger, ann: Api, ben: Api, sue: Api) -> None:
+    key = seeding.a_handoff(ledger, NOW).key
+    path = f"/conversations/{key}/transfer"
+    assert sue.post(path, {"to": "ben@fernhill.example"}).json["agent"] == "Ben"
+    assert ann.post(path, {"to": "ann@fernhill.example"}).status_code == 403
+    assert sue.post(path, {"to": "sue@fernhill.example"}).json["agent"] == "Sue"
+    assert ben.post(f"/conversations/{key}/reply", {"text": "still me?"}, key="r1").status_code == 403
+    with ledger.reading() as tx:
+        (episode,) = transcript.episodes_of(tx, transcript.conversation(tx, key).id)
+    assert episode.taken_by == sue.account.id, "one handoff, whoever has it"
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "error"),
+    [
+        ({"to": "nobody@fernhill.example"}, 404, "unknown_account"),
+        ({"to": "cleo@fernhill.example"}, 404, "unknown_account"),  # content staff hold nothing
+        ({"to": "gone@fernhill.example"}, 404, "unknown_account"),  # disabled
+        ({}, 400, "bad_body"),
+        ({"to": ["ben@fernhill.example"]}, 400, "bad_body"),
+        ({"to": "ben@fernhill.example", "note": 5}, 400, "bad_body"),
+        ({"to": "ben@fernhill.example", "note": "x" * 5000}, 422, "too_long"),
+    ],
+)
+def test_what_can_not_be_passed_on_stays_where_it_is(
+    app: Flask, ledger: Ledger, ann: Api, ben: Api, cleo: Api, body: dict[str, object], status: int, error: str
+) -> None:
+    an_api(app, ledger, "gone@fernhill.example", Role.AGENT)
+    with ledger.writing() as tx:
+        agents.disable(tx, "gone@fernhill.example", NOW)
+    key = seeding.a_handoff(ledger, NOW).key
+    ann.post(f"/conversations/{key}/take")
+    refused = ann.post(f"/conversations/{key}/transfer", body)
+    assert (refused.status_code, refused.json["error"]) == (status, error)
+    assert ann.get(f"/conversations/{key}").json["agent"] == "Ann"
+    assert all(one["type"] != "note" for one in ann.get(f"/conversations/{key}/messages").json)
 
 
 def test_taking_what_one_holds_changes_nothing(ledger: Ledger, ann: Api) -> None:

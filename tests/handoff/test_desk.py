@@ -141,6 +141,42 @@ def test_two_agents_see_everything_live_and_drafts_survive(  # noqa: PLR0915  # 
     assert (ann.complaints, ben.complaints, ben.loads) == ([], [], 0)
 
 
+def test_passing_on_by_keyboard_with_a_note_reaches_the_colleague(
+    chromium: Browser, base: str, quick_ledger: Ledger
+) -> None:
+    story = seeding.a_handoff(quick_ledger, now())
+    ann, ben = (Desk(chromium, base, quick_ledger, name) for name in ("Ann Lee", "Ben Okoro"))
+    ann.page.locator("body").press("j")
+    ann.page.keyboard.press("Enter")
+    expect(ann.page.locator("#packet blockquote")).to_be_visible()
+    expect(ann.page.locator("#pass")).to_have_count(0)
+    ann.page.keyboard.press("t")
+    expect(ann.page.locator("#holder")).to_contain_text("You have it")
+    expect(ann.page.locator("#reply textarea")).to_be_focused()
+    ann.page.keyboard.press("Escape")
+    ann.page.keyboard.press("p")
+    expect(ann.page.locator("#pass select")).to_be_focused()
+    ann.page.keyboard.press("Escape")
+    expect(ann.page.locator("#pass summary")).to_be_focused()
+    expect(ann.page.locator("#pass select")).to_be_hidden()
+    ann.page.keyboard.press("p")
+    ann.page.keyboard.press("Tab")
+    ann.page.keyboard.type("Speaks Spanish, you do too")
+    story.says("hola?", intent=None)  # what comes meanwhile takes nothing away
+    expect(ann.page.locator(".bubble.contact").last).to_contain_text("hola?")
+    expect(ann.page.locator("#pass textarea")).to_have_value("Speaks Spanish, you do too")
+    found = Axe().run(ann.page).response["violations"]
+    assert not [one["id"] for one in found if one["impact"] in ("serious", "critical")]
+    ann.page.keyboard.press("Tab")
+    ann.page.keyboard.press("Enter")
+    expect(ann.page.locator("#holder")).to_contain_text("Ben Okoro has it")
+    expect(ben.page.locator("#count-mine")).to_have_text("1")
+    ben.page.goto(f"{base}/conversations/{story.key}?show=mine")
+    expect(ben.page.locator(".bubble.note .text")).to_have_text("Speaks Spanish, you do too")
+    expect(ben.page.locator("#reply button")).to_be_enabled()
+    assert ann.complaints == []
+
+
 def test_the_loser_of_a_race_sees_who_won(chromium: Browser, base: str, quick_ledger: Ledger) -> None:
     story = seeding.a_handoff(quick_ledger, now())
     ann = Desk(chromium, base, quick_ledger, "Ann Lee")
