@@ -318,7 +318,10 @@ def _take(tx: Transaction, row: Any, *, agent_id: int | None, agent_name: str, r
     # What waited for the bot is the agent's now, for good: it must not be answered after the give back either.
     waits = (messages.c.conversation_id == row.id) & WAITING & messages.c.turn_id.is_(None)
     tx.execute(sa.update(messages).where(waits).values(waiting=False))
-    tx.execute(sa.update(handoffs).where(_open(row.id)).values(taken_at=now, taken_by=agent_id))
+    taken = {"taken_at": now, "taken_by": agent_id}
+    if row.holder is Holder.AGENT:
+        taken["place"] = 0  # passed on: when tells nothing of how long the queue takes
+    tx.execute(sa.update(handoffs).where(_open(row.id)).values(taken))
 
 
 def requeue(tx: Transaction, key: str, *, agent_id: int, now: datetime) -> None:
@@ -347,14 +350,14 @@ class KeptWaiting:
 def kept_waiting(tx: Transaction, before: datetime, conversation_id: int | None = None) -> list[KeptWaiting]:
     """Return those who have waited since `before` for the agent who has them.
 
-    Who was taken out of the queue waits for a first word, whatever they write; whom an agent took unasked, or has
-    answered, waits once they write something that may want an answer.
+    Who was taken out of the queue waits for a first word, whatever they write; whom an agent took unasked, or one has
+    answered since they joined the queue, waits once they write something that may want an answer.
     """
     answered = messages.alias("answered")
     last_word = (
         sa.select(sa.func.max(answered.c.id))
         .where(answered.c.conversation_id == conversations.c.id, answered.c.author == Author.AGENT)
-        .where(answered.c.at >= handoffs.c.taken_at)
+        .where(answered.c.at >= sa.func.coalesce(handoffs.c.promised_at, handoffs.c.asked_at))
         .correlate(conversations, handoffs)
         .scalar_subquery()
     )
@@ -378,16 +381,16 @@ def kept_waiting(tx: Transaction, before: datetime, conversation_id: int | None 
 
 
 def _asked_since(tx: Transaction, held: Any) -> datetime | None:
-    """Return since when a contact waits for an answer to what they wrote after the agent's last word, or the take."""
+    """Return since when a contact waits for this agent's answer to what they wrote after the last one."""
     said = (messages.c.conversation_id == held.id) & (messages.c.author == Author.CONTACT)
     came = sa.func.coalesce(messages.c.arrived_at, messages.c.at)  # by our clock: Meta's is another
     rows = tx.execute(
         sa.select(messages.c.type, messages.c.text, came.label("came"))
-        .where(said, came >= held.taken_at, messages.c.id > (held.last_word or 0))
+        .where(said, messages.c.id > held.last_word if held.last_word else came >= held.taken_at)
         .where(messages.c.deleted_at.is_(None))
         .order_by(messages.c.id)
     )
-    return next((row.came for row in rows if wants_an_answer(row.type, row.text)), None)
+    return next((max(row.came, held.taken_at) for row in rows if wants_an_answer(row.type, row.text)), None)
 
 
 def leave(tx: Transaction, waits: KeptWaiting, *, tell: Tell, now: datetime) -> bool:

@@ -116,6 +116,21 @@ def test_an_agent_who_stepped_in_unasked_owes_nothing_until_something_is_said(of
     assert office.looks(2 * 3600 + 11 * MINUTE) is Holder.QUEUE
 
 
+def test_a_colleague_it_was_passed_on_to_owes_what_the_first_one_did(office: Office) -> None:
+    def passes_on(seconds: float) -> None:
+        with office.ledger.writing() as tx:
+            handoffs.assign(tx, office.key, agent_id=77, agent_name="Ben", now=later(seconds))
+
+    office.takes()
+    office.replies(MINUTE)
+    passes_on(2 * MINUTE)
+    assert office.looks(3 * 3600) is Holder.AGENT, "they have been answered"
+    office.mia_writes("and where is the rest of it?", 3 * 3600)
+    assert office.looks(3 * 3600 + 11 * MINUTE) is Holder.QUEUE
+    office.takes(3 * 3600 + 12 * MINUTE)
+    assert office.looks(3 * 3600 + 23 * MINUTE) is Holder.QUEUE, "nobody has answered that"
+
+
 def test_the_agent_who_is_back_soon_sees_it_first(office: Office) -> None:
     office.takes()
     office.looks(11 * MINUTE)
