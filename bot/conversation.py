@@ -22,6 +22,8 @@ A_WHOLE_SENTENCE = 30  # characters; questions and order numbers are mostly shor
 REGULARLY = timedelta(seconds=1)  # people's answers differ by more
 SOON = timedelta(minutes=1)  # who says a sentence again the next day has a reason to
 QUOTED = 20  # characters of ours in their answer: nobody types those again
+QUESTION_MARKS = set("?？؟՞")
+CLOSING_LENGTH, CLOSING_SIGNS = 25, 8  # characters, where nothing stands between words
 CLOSING_WORDS = 4  # with no more than these people mostly end a conversation
 NOT_INVITED = {Reason.FLOOD, Reason.MACHINE}  # here the bot would only feed what it was taken out of
 
@@ -44,7 +46,9 @@ def wants_an_answer(type_: str, text: str) -> bool:
     """Say whether a contact may wait for an answer to this, rather than have closed with it: *ok, thank you!*"""
     if type_ == "reaction":
         return False
-    return type_ != "text" or "?" in text or len(text.split()) > CLOSING_WORDS
+    signs = sum(character > "\u2e7f" for character in text)  # of scripts that write a word with one or two
+    long = len(text.split()) > CLOSING_WORDS or len(text) > CLOSING_LENGTH or signs > CLOSING_SIGNS
+    return type_ != "text" or long or bool(set(text) & QUESTION_MARKS)
 
 
 def burst_ends(arrivals: Sequence[datetime], quiet: timedelta) -> datetime:

@@ -87,7 +87,9 @@ class Hours:
         for n in range(LOOKS_AHEAD):
             day = first + timedelta(days=n)
             for span in self._spans_of(day):
-                yield self._moment(day, span.start), self._moment(day, span.end)
+                start, end = self._moment(day, span.start), self._moment(day, span.end)
+                if start < end:  # when clocks are put forward, there may be nothing between
+                    yield start, end
 
     def _spans_of(self, day: date) -> tuple[Span, ...]:
         differs = self.days.get(day, self.every_year.get((day.month, day.day)))

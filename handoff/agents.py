@@ -6,6 +6,7 @@ import hashlib
 import re
 import secrets
 import threading
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -14,7 +15,7 @@ import sqlalchemy as sa
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerifyMismatchError
 
-from bot.errors import BotError
+from bot.errors import BotError, NotYours
 from bot.ledger import handoffs
 from bot.ledger.tables import conversations
 from bot.ledger.transaction import Ledger, Transaction
@@ -111,8 +112,9 @@ def disable(tx: Transaction, email: str, now: datetime) -> str:
     held = sa.select(conversations.c.key).where(
         conversations.c.holder == Holder.AGENT, conversations.c.agent_id == row.id
     )
-    for key in tx.execute(held).scalars().all():
-        handoffs.requeue(tx, key, agent_id=row.id, now=now)
+    for key in tx.execute(held.order_by(conversations.c.id)).scalars().all():  # as everybody locks them
+        with suppress(NotYours):  # it was given back or passed on in this very moment
+            handoffs.requeue(tx, key, agent_id=row.id, now=now)
     tx.execute(sa.update(accounts).where(accounts.c.id == row.id).values(disabled_at=now))
     tx.execute(sa.delete(sessions).where(sessions.c.account_id == row.id))
     tx.execute(sa.delete(tokens).where(tokens.c.account_id == row.id))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from bot.ledger import handoffs
+from bot.ledger import handoffs, teams
 from bot.ledger.handoffs import KeptWaiting
 from bot.ledger.transaction import Transaction
 from handoff import agents
@@ -20,12 +20,12 @@ class Patience:
     away: timedelta = timedelta(minutes=10)  # the agent has done nothing at all for so long
     silent: timedelta = timedelta(minutes=30)  # the agent is there
 
-    def is_over(self, since: datetime, seen_at: datetime | None, now: datetime) -> bool:
-        """Say whether a contact who has waited since then has waited enough for an agent who was last seen then."""
+    def is_over(self, waited: timedelta, seen_at: datetime | None, now: datetime) -> bool:
+        """Say whether a contact has waited enough (of opening time) for an agent who was last seen then."""
         is_away = self.away != NEVER and (seen_at is None or now - seen_at >= self.away)
-        if is_away and now - since >= self.away:
+        if is_away and waited >= self.away:
             return True
-        return self.silent != NEVER and now - since >= self.silent
+        return self.silent != NEVER and waited >= self.silent
 
 
 def left(tx: Transaction, patience: Patience, now: datetime) -> list[KeptWaiting]:
@@ -35,4 +35,5 @@ def left(tx: Transaction, patience: Patience, now: datetime) -> list[KeptWaiting
         return []
     waiting = handoffs.kept_waiting(tx, now - least)
     seen = agents.last_seen(tx, {one.agent_id for one in waiting})
-    return [one for one in waiting if patience.is_over(one.since, seen.get(one.agent_id), now)]
+    hours = teams.team(tx).hours
+    return [one for one in waiting if patience.is_over(hours.between(one.since, now), seen.get(one.agent_id), now)]

@@ -20,7 +20,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from bot.ledger import changes, outbox
+from bot.ledger import changes, outbox, promises
 from bot.ledger import handoffs as holding
 from bot.ledger.tables import contacts, conversations, errands, handoffs, identities, messages, turns
 from bot.ledger.transaction import Transaction
@@ -434,6 +434,7 @@ def _merge_conversations(tx: Transaction, kept_id: int, other_id: int, now: date
     open_ = handoffs.c.closed_at.is_(None)
     fewer = other_id if nearer is kept else kept_id  # of two open handoffs the nearer one's stays
     if nearer.holder is not Holder.BOT:
+        promises.carry_over(tx, fewer, nearer, now)
         tx.execute(sa.update(handoffs).where(handoffs.c.conversation_id == fewer, open_).values(closed_at=now))
     ours = sa.select(messages.c.id).where(messages.c.conversation_id == other_id, messages.c.said_under.is_not(None))
     moved = tx.execute(ours).scalars().all()

@@ -111,6 +111,9 @@ def words_of(tx: Transaction, turn_ids: Collection[int]) -> str:
 def cancel(tx: Transaction, key: str, *, words: Outbound, now: datetime, turn_id: int | None = None) -> bool:
     """Give a contact who waits for a person back to the bot, as they wish; say whether they waited."""
     row = locked(tx, key)
+    mine = (messages.c.turn_id == turn_id) & (messages.c.author == Author.BOT) & messages.c.epoch.is_(None)
+    if turn_id is not None and tx.execute(sa.select(messages.c.id).where(mine)).first() is not None:
+        return True  # this very turn has done it, and is done again
     if row.holder is Holder.AGENT or _is_overtaken(tx, turn_id, row.muted_at):
         raise AlreadyTaken(f"(conversation {key})", holder_name=row.agent_name)
     if row.holder is Holder.BOT:
@@ -358,6 +361,7 @@ def kept_waiting(tx: Transaction, before: datetime, conversation_id: int | None 
         sa.select(sa.func.max(answered.c.id))
         .where(answered.c.conversation_id == conversations.c.id, answered.c.author == Author.AGENT)
         .where(answered.c.at >= sa.func.coalesce(handoffs.c.promised_at, handoffs.c.asked_at))
+        .where(answered.c.status.not_in((Status.FAILED, Status.WITHDRAWN)))
         .correlate(conversations, handoffs)
         .scalar_subquery()
     )
@@ -365,15 +369,15 @@ def kept_waiting(tx: Transaction, before: datetime, conversation_id: int | None 
     if conversation_id is not None:
         held &= conversations.c.id == conversation_id
     rows = tx.execute(
-        sa.select(conversations.c.id, conversations.c.agent_id, handoffs.c.reason, handoffs.c.taken_at)
-        .add_columns(last_word.label("last_word"))
+        sa.select(conversations.c.id, conversations.c.agent_id, last_word.label("last_word"))
+        .add_columns(handoffs.c.asked_at, handoffs.c.promised_at, handoffs.c.taken_at)
         .join(handoffs, (handoffs.c.conversation_id == conversations.c.id) & handoffs.c.closed_at.is_(None))
         .where(held, handoffs.c.taken_at <= before)
     ).all()
     found = []
     for row in rows:
         since = row.taken_at
-        if row.last_word is not None or row.reason is Reason.STEPPED_IN:
+        if row.last_word is not None or row.promised_at is None:
             since = _asked_since(tx, row)
         if since is not None and since <= before:
             found.append(KeptWaiting(row.id, row.agent_id, since))
@@ -386,7 +390,7 @@ def _asked_since(tx: Transaction, held: Any) -> datetime | None:
     came = sa.func.coalesce(messages.c.arrived_at, messages.c.at)  # by our clock: Meta's is another
     rows = tx.execute(
         sa.select(messages.c.type, messages.c.text, came.label("came"))
-        .where(said, messages.c.id > held.last_word if held.last_word else came >= held.taken_at)
+        .where(said, messages.c.id > held.last_word if held.last_word else came >= held.asked_at)
         .where(messages.c.deleted_at.is_(None))
         .order_by(messages.c.id)
     )

@@ -27,7 +27,7 @@ from bot.vocabulary import Author, Change, Holder
 LEARNS_FROM = 50  # handoffs: the last ones that were taken
 LEARNS_SINCE = timedelta(days=14)
 SEEN = 2_000  # of the queue; nobody is told a place beyond that
-AT_ONCE = 50  # of each duty, in one transaction
+AT_ONCE = 10  # of each duty, in one transaction: others want to write, too
 ASKS_BEFORE_CLOSING = timedelta(hours=2)  # how long before the window closes we ask the contact to open it again
 ALARM = "promises"  # its name
 
@@ -41,12 +41,15 @@ def make(
     team = teams.team(tx, team_id)
     queue = _waiting(tx, team_id, now)
     places = [one.handoff_id for one in queue]
+    history = _history(tx, team, now)
+
+    def promised(place: int) -> Promise:
+        return promise(now, team.hours, place, history, team.within)
+
     if for_ in places:
-        place = places.index(for_) + 1
-    else:
-        due = team.hours.after(now, team.within) or now + team.within
-        place = sum(urgency(one, now).by <= due for one in queue) + 1
-    return promise(now, team.hours, place, _history(tx, team, now), team.within), team
+        return promised(places.index(for_) + 1), team
+    last = promised(len(queue) + 1).due_at  # behind everybody but those who can wait longer still
+    return promised(sum(urgency(one, now).by <= last for one in queue) + 1), team
 
 
 def columns(made: Promise, now: datetime) -> dict[str, Any]:
@@ -89,6 +92,7 @@ def _history(tx: Transaction, team: Team, now: datetime) -> list[Waited]:
     rows = tx.execute(
         sa.select(handoffs.c.place, handoffs.c.promised_at, handoffs.c.taken_at)
         .where(mine, handoffs.c.taken_at > now - LEARNS_SINCE, handoffs.c.taken_at <= now)
+        .where(handoffs.c.promised_at <= handoffs.c.taken_at, handoffs.c.reason.not_in(NOT_INVITED))
         .order_by(handoffs.c.taken_at.desc())
         .limit(LEARNS_FROM)
     )
@@ -103,16 +107,15 @@ def is_due(tx: Transaction, now: datetime) -> bool:
 
 
 def admit_broken(tx: Transaction, now: datetime, tell: Tell) -> int:
-    """Tell contacts to whom nobody came in time that it takes longer, with a new promise; return how many broke.
+    """Tell contacts to whom nobody came in time that it takes longer, and how long; return how many promises broke.
 
-    Each is told once: what breaks again is our people's business, and the alarm stays raised.
+    Each is told once, and keeps the due time that was missed, and with it the place before all who came later.
     """
     overdue = handoffs.c.due_at <= now
     count = 0
     for row, locked in _locked(tx, _WAITS, overdue, handoffs.c.broken_at.is_(None)):
         made, team = make(tx, now, team_id=row.team_id, for_=row.id)
-        changed = {"broken_at": now, **({"due_at": made.due_at} if _may_write(row, locked, now) else {})}
-        tx.execute(sa.update(handoffs).where(handoffs.c.id == row.id).values(changed))
+        tx.execute(sa.update(handoffs).where(handoffs.c.id == row.id).values(broken_at=now))
         if _may_write(row, locked, now):
             words = tell(made, team.hours, now)
             outbox.queue(tx, row.conversation_id, words, author=Author.DESK, epoch=locked.epoch, now=now)
@@ -183,6 +186,24 @@ def _may_write(row: Any, locked: Any, now: datetime) -> bool:
     return window_is_open(locked.window_ends, now) and row.blocked_at is None and is_a_person
 
 
+def carry_over(tx: Transaction, fewer_id: int, nearer: Any, now: datetime) -> None:
+    """Keep what was promised in a conversation that goes into another one (`nearer`, which keeps its handoff).
+
+    Of two who waited the earlier promise counts; where an agent has the other, that agent owes this one a first word.
+    """
+    waited, kept = (
+        tx.execute(sa.select(handoffs).where(handoffs.c.conversation_id == one, handoffs.c.closed_at.is_(None))).first()
+        for one in (fewer_id, nearer.id)
+    )
+    if waited is None or kept is None or waited.taken_at is not None or waited.due_at is None:
+        return
+    mine = sa.update(handoffs).where(handoffs.c.id == kept.id)
+    if nearer.holder is Holder.AGENT:
+        tx.execute(mine.values(promised_at=now, place=0))
+    elif kept.due_at is None or waited.due_at < kept.due_at:
+        tx.execute(mine.values(due_at=waited.due_at, broken_at=waited.broken_at or kept.broken_at))
+
+
 @dataclass(frozen=True)
 class Unseen:
     """Who has waited for a while, and nobody at the desk seems to see it."""
@@ -205,5 +226,7 @@ def unseen(tx: Transaction, now: datetime, after: timedelta) -> Unseen | None:
 
 
 def alerted(tx: Transaction, ids: tuple[int, ...], now: datetime) -> None:
-    """Remember that people were told of these."""
-    tx.execute(sa.update(handoffs).where(handoffs.c.id.in_(ids)).values(alerted_at=now))
+    """Remember that people were told of these; not of who joined the queue anew since `now`, when that was seen."""
+    for one in sorted(ids):  # in the order in which everybody locks them
+        mine = (handoffs.c.id == one) & (handoffs.c.promised_at <= now)
+        tx.execute(sa.update(handoffs).where(mine).values(alerted_at=now))

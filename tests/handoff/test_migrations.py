@@ -10,13 +10,15 @@ import sqlalchemy as sa
 from alembic import command
 from alembic.script import ScriptDirectory
 
-from bot.ledger import inbox, outbox
+from bot import clock
+from bot.ledger import handoffs, inbox, outbox, promises, transcript
 from bot.ledger.tables import messages
 from bot.ledger.transaction import Ledger
+from bot.messages import Text
 from bot.updates import Unsupported
-from bot.vocabulary import Status
+from bot.vocabulary import Author, Status
 from handoff import migrate
-from tests.factories import NOW, a_turn, ended, given_back, handed_off, taken
+from tests.factories import MIA, NOW, SAM, a_turn, ended, given_back, handed_off, later, taken
 
 
 def test_code_and_migrations_agree(ledger: Ledger) -> None:
@@ -83,3 +85,24 @@ def test_what_failed_before_it_could_be_set_aside_still_knows_whether_a_person_h
     given_back(ledger, turn.key)
     with ledger.reading() as tx:
         assert (outbox.dead_letters(tx), len(outbox.dead_letters(tx, rest=outbox.Rest.OVERTAKEN))) == ([], 2)
+
+
+def test_who_was_answered_before_there_were_promises_stays_with_their_agent_and_who_waited_is_due(
+    ledger: Ledger, database_url: str
+) -> None:
+    answered, waits = (a_turn(ledger, "a person please", contact=who) for who in (MIA, SAM))
+    for turn in (answered, waits):
+        handed_off(ledger, turn)
+        ended(ledger, turn, silent=True)
+    taken(ledger, answered.key, now=later(60))
+    with ledger.writing() as tx:
+        conversation_id = transcript.conversation(tx, answered.key).id
+        outbox.queue(tx, conversation_id, Text("Ann here."), author=Author.AGENT, agent_id=1, now=later(120))
+        command.downgrade(migrate.config(tx), "0008_forgotten")
+    migrate.to_head(database_url)
+    with ledger.reading() as tx:
+        assert not handoffs.kept_waiting(tx, clock.now()), "they have their answer"
+        (one,) = transcript.queue(tx, clock.now())
+        assert one.key == waits.key and one.due_at is not None and one.due_at > clock.now()
+        made, _ = promises.make(tx, clock.now())
+    assert made.wait is None, "nothing is learned from what was not measured"

@@ -5,13 +5,16 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 
 import pytest
+import sqlalchemy as sa
 
 from bot.content.catalogue import Catalogue
-from bot.ledger import handoffs, outbox, transcript
+from bot.conversation import wants_an_answer
+from bot.ledger import handoffs, outbox, teams, transcript
+from bot.ledger.tables import messages
 from bot.ledger.transaction import Ledger
 from bot.messages import Reaction, Text
 from bot.settings import ROOT
-from bot.vocabulary import Author, Holder, Role
+from bot.vocabulary import Author, Holder, Role, Status
 from handoff import agents, pages
 from handoff.pages import Show
 from handoff.presence import Patience
@@ -154,6 +157,55 @@ def test_with_patience_for_ever_nothing_comes_back(office: Office) -> None:
     office.takes()
     for_ever = Patience(timedelta(0), timedelta(0))
     assert office.looks(23 * 3600, for_ever) is Holder.AGENT
+
+
+def test_who_was_put_back_is_owed_a_first_word_however_it_began(office: Office) -> None:
+    office.takes()
+    given_back(office.ledger, office.key, agent_id=office.ann.id)
+    office.takes(60)  # unasked
+    office.mia_writes("where is the parcel I have ordered?", 120)
+    assert office.looks(120 + 11 * MINUTE) is Holder.QUEUE
+    office.takes(120 + 12 * MINUTE)
+    assert office.looks(120 + 24 * MINUTE) is Holder.QUEUE
+
+
+def test_who_asked_nothing_of_the_agent_is_not_apologised_to(ledger: Ledger) -> None:
+    turn = a_turn(ledger, "hello")
+    ended(ledger, turn, "hi")
+    with ledger.writing() as tx:
+        row = handoffs.locked(tx, turn.key)
+        handoffs.take_by_phone(tx, row, said_at=later(58), quiet=timedelta(minutes=30), now=later(60))
+        handoffs.take(tx, turn.key, agent_id=2, agent_name="Ben", now=later(120))
+        assert not handoffs.kept_waiting(tx, later(3600))
+
+
+def test_what_could_not_be_delivered_is_no_answer(office: Office) -> None:
+    office.takes()
+    office.replies(MINUTE)
+    with office.ledger.writing() as tx:
+        mine = messages.c.author == Author.AGENT
+        tx.execute(sa.update(messages).where(mine).values(status=Status.FAILED))
+    assert office.looks(11 * MINUTE) is Holder.QUEUE
+
+
+def test_in_the_night_nobody_loses_a_conversation(office: Office) -> None:
+    with office.ledger.writing() as tx:
+        teams.change(tx, teams.FIRST, zone="UTC", week="Mon 9:00-17:00; Sun 9:00-12:05", exceptions="", within_min=15)
+    office.takes()
+    assert office.looks(12 * 3600) is Holder.AGENT
+    assert office.looks(21 * 3600 + 6 * MINUTE) is Holder.QUEUE, "five minutes on Sunday, five on Monday"
+
+
+@pytest.mark.parametrize(
+    ("text", "wants"),
+    [
+        ("thank you so much!", False), ("ok 👍", False), ("谢谢", False), ("ขอบคุณมากค่ะ", False),
+        ("and the other one?", True), ("still nothing has come of it", True), ("我的包裹在哪里？", True),
+        ("荷物がまだ届いていません。", True), ("أين طردي؟", True), ("noch immer keine Lieferbestätigung", True),
+    ],
+)  # fmt: skip
+def test_what_closes_a_conversation_is_told_from_what_wants_an_answer(text: str, wants: bool) -> None:
+    assert wants_an_answer("text", text) is wants
 
 
 def test_an_agent_who_answers_in_the_same_moment_keeps_it(office: Office) -> None:

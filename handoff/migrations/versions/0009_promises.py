@@ -35,7 +35,9 @@ def upgrade() -> None:
     for name in MOMENTS:
         op.add_column("handoffs", sa.Column(name, sa.DateTime(timezone=True)))
     now = datetime.now(timezone.utc)
-    waits = sa.text("UPDATE handoffs SET promised_at = :now, due_at = :due, place = 1 WHERE closed_at IS NULL")
+    op.execute("UPDATE handoffs SET promised_at = asked_at WHERE reason NOT IN ('stepped_in', 'phone')")
+    queued = "closed_at IS NULL AND taken_at IS NULL"
+    waits = sa.text(f"UPDATE handoffs SET promised_at = :now, due_at = :due WHERE {queued}")  # noqa: S608
     moment = sa.DateTime(timezone=True)
     op.execute(waits.bindparams(sa.bindparam("now", now, moment), sa.bindparam("due", now + WITHIN, moment)))
     op.execute("UPDATE handoffs SET outcome = 'given_back' WHERE closed_at IS NOT NULL")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 import pytest
@@ -10,12 +11,13 @@ import sqlalchemy as sa
 from bot.content.catalogue import Catalogue
 from bot.content.telling import telling
 from bot.errors import AlreadyTaken, BadHours
-from bot.ledger import alarms, handoffs, promises, teams, transcript
+from bot.ledger import alarms, contacts, handoffs, promises, teams, transcript
 from bot.ledger.tables import handoffs as handoffs_table
 from bot.ledger.tables import messages
 from bot.ledger.transaction import Ledger
 from bot.messages import Buttons, Text
 from bot.settings import ROOT
+from bot.updates import ContactRef
 from bot.vocabulary import Author, Holder, Outcome, Reason
 from tests.factories import (
     MIA,
@@ -119,7 +121,7 @@ def test_a_broken_promise_is_admitted_once_and_alarms_until_somebody_comes(ledge
     assert looked(ledger, later(14 * MINUTE)) == (0, 0) and not alarm(ledger)
     assert looked(ledger, later(16 * MINUTE)) == (1, 0)
     assert "taking longer than it should" in told(ledger, key)[-1]
-    assert row(ledger).due_at == later(31 * MINUTE), "there is a new one"
+    assert row(ledger).due_at == later(15 * MINUTE), "what was missed stays what it is"
     said = len(told(ledger, key))
     assert "A contact waits longer than promised" in alarm(ledger)
     assert looked(ledger, later(40 * MINUTE)) == (0, 0)
@@ -127,6 +129,54 @@ def test_a_broken_promise_is_admitted_once_and_alarms_until_somebody_comes(ledge
     taken(ledger, key, now=later(41 * MINUTE))
     looked(ledger, later(42 * MINUTE))
     assert not alarm(ledger)
+
+
+def test_whose_promise_broke_stays_before_all_who_came_later(ledger: Ledger) -> None:
+    first, second = asks(ledger), asks(ledger, SAM, now=later(14 * MINUTE))
+    looked(ledger, later(16 * MINUTE))
+    assert told(ledger, first)[-1].endswith("You're next in line.")
+    with ledger.reading() as tx:
+        assert [one.key for one in transcript.queue(tx, later(17 * MINUTE))] == [first, second]
+
+
+def test_where_it_takes_long_nobody_is_told_a_better_place_than_they_have(ledger: Ledger) -> None:
+    for n in range(6):
+        key = asks(ledger, now=later(n * 7200))
+        taken(ledger, key, now=later(n * 7200 + 3600))
+        given_back(ledger, key, now=later(n * 7200 + 4000))
+    names = [replace(MIA, phone=f"44770090030{n}", bsuid=f"GB.30{n}") for n in range(4)]
+    keys = [asks(ledger, one, now=later(50_000 + n * MINUTE)) for n, one in enumerate(names)]
+    assert "You're next in line." in told(ledger, keys[0])[-1]
+    for n in (1, 2, 3):
+        assert f"You're number {n + 1} in line." in told(ledger, keys[n])[-1]
+
+
+def test_a_turn_that_is_done_again_cancels_once_and_says_so(ledger: Ledger) -> None:
+    key = asks(ledger)
+    turn = a_turn(ledger, "never mind")
+    with ledger.writing() as tx:
+        for _ in range(2):
+            assert handoffs.cancel(tx, key, words=Text("All right."), turn_id=turn.id, now=later(60))
+    assert told(ledger, key).count("All right.") == 1
+
+
+@pytest.mark.parametrize("with_agent", [False, True])
+def test_who_turns_out_to_be_one_person_keeps_the_earlier_promise(ledger: Ledger, with_agent: bool) -> None:
+    phone, hidden = ContactRef("447700900301", None, "Kim"), ContactRef(None, "GB.777", "Kim")
+    by_phone = asks(ledger, phone, now=later(14 * MINUTE) if not with_agent else NOW)
+    if with_agent:
+        taken(ledger, by_phone, now=later(30))
+    asks(ledger, hidden, now=NOW if not with_agent else later(40))
+    with ledger.writing() as tx:
+        contacts.find_or_make(tx, ContactRef("447700900301", "GB.777", "Kim"), later(15 * MINUTE))
+        key = transcript.conversation(tx, by_phone).key
+        (open_,) = tx.execute(sa.select(handoffs_table).where(handoffs_table.c.closed_at.is_(None))).all()
+        owed = handoffs.kept_waiting(tx, later(30 * MINUTE))
+        holder = transcript.conversation(tx, key).holder
+    if with_agent:
+        assert holder is Holder.AGENT and len(owed) == 1, "the agent owes them a first word"
+    else:
+        assert holder is Holder.QUEUE and open_.due_at == later(15 * MINUTE)
 
 
 def test_words_of_a_broken_promise_do_not_talk_over_who_came_meanwhile(ledger: Ledger) -> None:

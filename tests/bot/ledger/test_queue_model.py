@@ -216,7 +216,7 @@ class Queue:
             row = due[one.id]
             assert row.due_at is not None and row.taken_at is None
             assert (row.broken_at is not None) is bool(one.late)
-            assert one.late or row.due_at == one.due, "asking again, or new hours, move nobody's due time"
+            assert row.due_at == one.due, "asking again, or new hours, move nobody's due time"
         assert sorted(queue) == sorted(one.id for one in self._waiting()), "everybody who waits, each once"
 
 
