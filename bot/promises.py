@@ -114,7 +114,6 @@ class Waiting:
 
     handoff_id: int
     reason: Reason
-    asked_at: datetime
     due_at: datetime
     window_ends: datetime | None
 

@@ -145,7 +145,7 @@ def _row(one: Conversation, viewer: Viewer) -> Row:
         waiting=words.span(waits) if waits is not None else "",
         waits_long=waits is not None and waits >= LONG_WAIT,
         due=_due(one, viewer) if one.holder is Holder.QUEUE else "",
-        late=one.holder is Holder.QUEUE and (one.broken_at is not None or _is_late(one, viewer)),
+        late=one.holder is Holder.QUEUE and one.due_at is not None and one.due_at <= viewer.now,
         holder=one.holder,
         asks=asks is not None,
         news=_news(one),
@@ -154,16 +154,12 @@ def _row(one: Conversation, viewer: Viewer) -> Row:
 
 def _due(one: Conversation, viewer: Viewer) -> str:
     """Say why somebody stands where they do in the queue."""
-    if one.reason is None or one.asked_at is None or one.due_at is None:
+    if one.reason is None or one.due_at is None:
         return ""
-    waits = Waiting(one.id, one.reason, one.asked_at, one.due_at, one.window_ends)
+    waits = Waiting(one.id, one.reason, one.due_at, one.window_ends)
     if urgency(waits, viewer.now).because == "window" and one.window_ends is not None:
         return words.window_closes(one.window_ends, viewer.now)
-    return words.promised(one.due_at, viewer.now, broken=one.broken_at is not None)
-
-
-def _is_late(one: Conversation, viewer: Viewer) -> bool:
-    return one.due_at is not None and one.due_at <= viewer.now
+    return words.promised(one.due_at, viewer.now)
 
 
 def _news(one: Conversation) -> str:

@@ -355,12 +355,12 @@ def window_closes(ends: datetime, now: datetime) -> str:
     return "window closes now" if left == "now" else f"window closes in {left}"
 
 
-def promised(due: datetime, now: datetime, *, broken: bool) -> str:
-    """Say by when an answer was promised, or for how long that has been broken; after a second promise both."""
+def promised(due: datetime, now: datetime) -> str:
+    """Say by when an answer was promised, or for how long that has been broken."""
     left = span(abs(due - now))
     if due <= now:
         return "promised by now" if left == "now" else f"{left} late"
-    return f"late, now due in {left}" if broken else "due within a minute" if left == "now" else f"due in {left}"
+    return "due within a minute" if left == "now" else f"due in {left}"
 
 
 def zone(name: str | None) -> tzinfo:

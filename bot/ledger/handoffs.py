@@ -61,8 +61,7 @@ def hand_off(
         if done is not None:
             return HandedOff(done, merged=False)
         # While they waited already, a turn leaves no row behind but its sentence: its only words without an epoch.
-        mine = (messages.c.turn_id == turn_id) & (messages.c.author == Author.BOT) & messages.c.epoch.is_(None)
-        where = tx.execute(sa.select(messages.c.conversation_id).where(mine)).scalar()
+        where = _spoke_unbound_in(tx, turn_id)
         if where is not None:
             theirs = handoffs.c.conversation_id == where
             return HandedOff(tx.execute(sa.select(sa.func.max(handoffs.c.id)).where(theirs)).scalar_one(), merged=True)
@@ -108,11 +107,19 @@ def words_of(tx: Transaction, turn_ids: Collection[int]) -> str:
     return "\n".join(said)
 
 
+def _spoke_unbound_in(tx: Transaction, turn_id: int) -> int | None:
+    """Return the conversation in which this turn has moved its contact into the queue or out of it: only the words of
+    those moves are the bot's and bound to no epoch.
+    """
+    mine = (messages.c.turn_id == turn_id) & (messages.c.author == Author.BOT) & messages.c.epoch.is_(None)
+    found: int | None = tx.execute(sa.select(messages.c.conversation_id).where(mine)).scalar()
+    return found
+
+
 def cancel(tx: Transaction, key: str, *, words: Outbound, now: datetime, turn_id: int | None = None) -> bool:
     """Give a contact who waits for a person back to the bot, as they wish; say whether they waited."""
     row = locked(tx, key)
-    mine = (messages.c.turn_id == turn_id) & (messages.c.author == Author.BOT) & messages.c.epoch.is_(None)
-    if turn_id is not None and tx.execute(sa.select(messages.c.id).where(mine)).first() is not None:
+    if turn_id is not None and _spoke_unbound_in(tx, turn_id) is not None:
         return True  # this very turn has done it, and is done again
     if row.holder is Holder.AGENT or _is_overtaken(tx, turn_id, row.muted_at):
         raise AlreadyTaken(f"(conversation {key})", holder_name=row.agent_name)
@@ -127,12 +134,9 @@ def cancel(tx: Transaction, key: str, *, words: Outbound, now: datetime, turn_id
 def take(tx: Transaction, key: str, *, agent_id: int, agent_name: str, now: datetime) -> bool:
     """Give the conversation to this agent; say whether that changed anything. A lost race is AlreadyTaken."""
     row = locked(tx, key)
-    if row.holder is Holder.AGENT and row.agent_id is not None:
-        if row.agent_id == agent_id:
-            return False
+    if row.holder is Holder.AGENT and row.agent_id not in {None, agent_id}:
         raise AlreadyTaken(f"({row.agent_name} has it)", holder_name=row.agent_name)
-    _take(tx, row, agent_id=agent_id, agent_name=agent_name, reason=Reason.STEPPED_IN, now=now)
-    return True
+    return assign(tx, key, agent_id=agent_id, agent_name=agent_name, now=now)
 
 
 def assign(tx: Transaction, key: str, *, agent_id: int, agent_name: str, now: datetime) -> bool:

@@ -83,7 +83,7 @@ def _rows(tx: Transaction, *which: Any, limit: int | None = SEEN) -> Any:
 
 
 def _as_waiting(row: Any) -> Waiting:
-    return Waiting(row.id, row.reason, row.asked_at, row.due_at or row.asked_at, row.window_ends)
+    return Waiting(row.id, row.reason, row.due_at or row.asked_at, row.window_ends)
 
 
 def _history(tx: Transaction, team: Team, now: datetime) -> list[Waited]:

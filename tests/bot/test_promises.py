@@ -85,7 +85,7 @@ def test_days_are_named_as_people_name_them() -> None:
 
 def waits(number: int, *, due: float = 15, window: float | None = 24 * 60, reason: Reason = Reason.ASKED) -> Waiting:
     ends = None if window is None else NOON + minutes(window)
-    return Waiting(number, reason, NOON, NOON + minutes(due), ends)
+    return Waiting(number, reason, NOON + minutes(due), ends)
 
 
 def test_first_comes_what_is_lost_first() -> None:

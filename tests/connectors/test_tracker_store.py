@@ -68,13 +68,19 @@ def test_what_was_taken_back_leaves_the_tracker_once_its_turn_is_over(ledger: Le
         assert not inbox.taken_back(tx, later(100)), "nobody looks for it for ever"
 
 
-def test_what_two_turns_heard_leaves_the_tracker_twice(ledger: Ledger) -> None:
+def a_turn_the_phone_has_interrupted(ledger: Ledger) -> tuple[Turn, Memory]:
+    """A turn whose answer the phone has overtaken; it rests again, and what was heard waits for another turn."""
     turn, memory = a_turn(ledger, "my PIN is 1234"), Memory(ledger)
     memory.saves_turn(turn)
     heard(ledger, Echoed(a_wamid(), NUMBER, MIA, Text("Ann here"), later(-5)), now=later(1))
     ended(ledger, turn, "Thanks.", now=later(1))
     with ledger.writing() as tx:
         assert handoffs.give_back_from_phone(tx, later(3600)) == 1
+    return turn, memory
+
+
+def test_what_two_turns_heard_leaves_the_tracker_twice(ledger: Ledger) -> None:
+    turn, memory = a_turn_the_phone_has_interrupted(ledger)
     again = begun(ledger, turn.conversation_id, now=later(3601))
     assert again is not None and again.id != turn.id
     memory.saves_turn(again)
@@ -84,12 +90,7 @@ def test_what_two_turns_heard_leaves_the_tracker_twice(ledger: Ledger) -> None:
 
 
 def test_what_waits_for_another_turn_when_it_is_taken_back_leaves_the_tracker_too(ledger: Ledger) -> None:
-    turn, memory = a_turn(ledger, "my PIN is 1234"), Memory(ledger)
-    memory.saves_turn(turn)
-    heard(ledger, Echoed(a_wamid(), NUMBER, MIA, Text("Ann here"), later(-5)), now=later(1))
-    ended(ledger, turn, "Thanks.", now=later(1))
-    with ledger.writing() as tx:
-        assert handoffs.give_back_from_phone(tx, later(3600)) == 1
+    turn, memory = a_turn_the_phone_has_interrupted(ledger)
     heard(ledger, Deleted(a_wamid(), turn.heard[0].wamid, later(3601)), now=later(3601))
     assert "1234" not in "".join(memory.left(later(3602)))
 

@@ -11,6 +11,7 @@ import sqlalchemy as sa
 from bot.ledger import handoffs, inbox, outbox, transcript
 from bot.ledger.tables import contacts, conversations, edits, messages
 from bot.ledger.transaction import Ledger
+from bot.ledger.turns import Turn
 from bot.messages import Card, Cards, Media, Other, Text
 from bot.updates import (
     ContactRef,
@@ -419,14 +420,19 @@ def test_what_was_taken_back_leaves_its_edits_and_the_wish_too(ledger: Ledger) -
     assert wish() == handoffs.TAKEN_BACK
 
 
-def test_what_was_taken_back_leaves_the_wish_of_a_later_turn(ledger: Ledger) -> None:
-    """*A person please* is about what was said before."""
+def a_secret_before_a_person_is_asked_for(ledger: Ledger) -> tuple[Received, Turn, Turn]:
+    """A message, the turn that heard it, and the next one, which asks for a person and runs."""
     secret = a_text("my PIN is 1234")
     (conversation_id,) = heard(ledger, secret)
     first = begun(ledger, conversation_id)
     assert first is not None
     ended(ledger, first, "Sorry?")
-    second = a_turn(ledger, "a person please")
+    return secret, first, a_turn(ledger, "a person please")
+
+
+def test_what_was_taken_back_leaves_the_wish_of_a_later_turn(ledger: Ledger) -> None:
+    """*A person please* is about what was said before."""
+    secret, first, second = a_secret_before_a_person_is_asked_for(ledger)
     handed_off(ledger, replace(second, heard=first.heard))
     heard(ledger, Deleted(a_wamid(), secret.wamid, later(6)))
     with ledger.reading() as tx:
@@ -451,12 +457,7 @@ def test_what_is_taken_back_while_the_bot_thinks_is_in_no_wish(ledger: Ledger, h
 
 def test_what_is_taken_back_just_before_a_person_is_asked_for_is_in_no_wish(ledger: Ledger) -> None:
     """Rasa's memory may have it still, and *a person please* is about what was said before."""
-    secret = a_text("my PIN is 1234")
-    (conversation_id,) = heard(ledger, secret)
-    first = begun(ledger, conversation_id)
-    assert first is not None
-    ended(ledger, first, "Sorry?")
-    second = a_turn(ledger, "a person please")
+    secret, first, second = a_secret_before_a_person_is_asked_for(ledger)
     heard(ledger, Deleted(a_wamid(), secret.wamid, later(6)))
     handed_off(ledger, replace(second, heard=first.heard))
     with ledger.reading() as tx:

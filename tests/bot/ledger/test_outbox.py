@@ -499,13 +499,19 @@ def test_what_failed_after_all_may_be_sent_again_though_a_repetition_was_withdra
     assert outgoing is not None and outgoing.id == again
 
 
-def test_a_failure_that_overtakes_the_answer_keeps_its_reason_and_its_person(
-    ledger: Ledger, conversation_id: int
-) -> None:
+def on_its_way(ledger: Ledger, conversation_id: int) -> Outgoing:
+    """The bot has said something, and a sender has it in hand."""
     with ledger.writing() as tx:
         outbox.queue(tx, conversation_id, Text("hi"), author=Author.BOT, now=NOW)
     outgoing = claimed(ledger)
     assert outgoing is not None
+    return outgoing
+
+
+def test_a_failure_that_overtakes_the_answer_keeps_its_reason_and_its_person(
+    ledger: Ledger, conversation_id: int
+) -> None:
+    outgoing = on_its_way(ledger, conversation_id)
     report = a_report("wamid.1", Status.FAILED, callback=outgoing.callback, error="not on WhatsApp (131026)")
     heard(ledger, replace(report, code=131026))
     settled(ledger, outgoing.id, accepted("wamid.1"))
@@ -518,10 +524,7 @@ def test_a_failure_that_overtakes_the_answer_keeps_its_reason_and_its_person(
 def test_an_answer_that_comes_after_its_failure_was_sent_again_asks_for_no_person(
     ledger: Ledger, conversation_id: int
 ) -> None:
-    with ledger.writing() as tx:
-        outbox.queue(tx, conversation_id, Text("hi"), author=Author.BOT, now=NOW)
-    outgoing = claimed(ledger)
-    assert outgoing is not None
+    outgoing = on_its_way(ledger, conversation_id)
     heard(ledger, replace(a_report("wamid.1", Status.FAILED, callback=outgoing.callback), passes=True))
     settled(ledger, outgoing.id, accepted("wamid.1"))
     with ledger.writing() as tx:
