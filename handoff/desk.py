@@ -16,7 +16,7 @@ from handoff.viewing import Viewer
 
 blueprint = Blueprint("desk", __name__)
 
-ZONE_COOKIE = "baton_zone"  # desk.js writes the browser's time zone there
+ZONE_COOKIE = "baton_zone"  # zone.js writes the browser's time zone there
 
 
 @blueprint.get("/")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -11,6 +12,8 @@ import pytest
 from argon2 import PasswordHasher
 from flask import Flask
 from flask.testing import FlaskClient
+from playwright.sync_api import Browser, sync_playwright
+from werkzeug.serving import make_server
 
 from bot.ledger.transaction import Ledger
 from bot.settings import Settings
@@ -18,6 +21,7 @@ from bot.vocabulary import Role
 from handoff import agents, feed
 from handoff.app import create_app
 from handoff.roles import Account
+from tests import parts
 from tests.factories import NOW
 from tests.handoff import seeding
 
@@ -143,3 +147,29 @@ def quick_ledger(quick_url: str) -> Iterator[Ledger]:
     found = Ledger(quick_url)
     yield found
     found.close()
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Browser]:
+    path = parts.chromium()
+    if path is None:
+        parts.skip("no Chromium")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def base(quick_url: str) -> Iterator[str]:
+    """The desk on a port, with the real clock."""
+    app: Flask = create_app(Settings(database_url=quick_url))
+    server = make_server("127.0.0.1", 0, app, threaded=True)
+    server.daemon_threads = True  # type: ignore[attr-defined]
+    server.block_on_close = False  # type: ignore[attr-defined]
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    with app.app_context():
+        feed.feed().stop()
+    server.shutdown()
+    server.server_close()

@@ -2,79 +2,17 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Iterator
-from datetime import datetime, timezone
-
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from flask import Flask
-from playwright.sync_api import Browser, Page, expect, sync_playwright
-from werkzeug.serving import make_server
+from playwright.sync_api import Browser, expect
 
 from bot.ledger import contacts, transcript
 from bot.ledger.transaction import Ledger
 from bot.messages import Card, Cards, Other
-from bot.settings import Settings
 from bot.vocabulary import Reason, Role, Status
-from handoff import feed
-from handoff.app import create_app
 from handoff.roles import Account
-from tests import parts
 from tests.handoff import seeding
-
-
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Browser]:
-    path = parts.chromium()
-    if path is None:
-        parts.skip("no Chromium")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
-        yield browser
-        browser.close()
-
-
-@pytest.fixture
-def base(quick_url: str) -> Iterator[str]:
-    """The desk on a port, with the real clock."""
-    app: Flask = create_app(Settings(database_url=quick_url))
-    server = make_server("127.0.0.1", 0, app, threaded=True)
-    server.daemon_threads = True  # type: ignore[attr-defined]
-    server.block_on_close = False  # type: ignore[attr-defined]
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield f"http://127.0.0.1:{server.server_port}"
-    with app.app_context():
-        feed.feed().stop()
-    server.shutdown()
-    server.server_close()
-
-
-def now() -> datetime:
-    return datetime.now(tz=timezone.utc)
-
-
-class Desk:
-    """A page of somebody signed in; whatever it complains about fails the test."""
-
-    def __init__(self, chromium: Browser, base: str, ledger: Ledger, name: str, **also: object) -> None:
-        email = f"{name.split(maxsplit=1)[0].lower()}@fernhill.example"
-        self.account, password = seeding.an_account_with_password(ledger, email, Role.AGENT, name)
-        self.page: Page = chromium.new_context(**({"viewport": {"width": 1280, "height": 800}} | also)).new_page()  # type: ignore[arg-type]
-        self.page.set_default_timeout(6000)
-        self.complaints: list[str] = []
-        self.loads = 0
-        self.page.on(
-            "console", lambda said: self.complaints.append(said.text) if said.type in ("error", "warning") else None
-        )
-        self.page.on("pageerror", lambda error: self.complaints.append(str(error.stack)))
-        self.page.goto(base)
-        self.page.fill("#email", email)
-        self.page.fill("#password", password)
-        self.page.press("#password", "Enter")
-        self.page.wait_for_selector("#rows")
-        self.page.wait_for_load_state("load")
-        self.page.on("load", lambda _: setattr(self, "loads", self.loads + 1))
+from tests.handoff.browsing import Desk, now
 
 
 def test_two_agents_see_everything_live_and_drafts_survive(  # noqa: PLR0915  # one story, told in one go
