@@ -15,15 +15,20 @@ import sqlalchemy as sa
 
 from bot.conversation import window_is_open
 from bot.errors import Blocked, BotError, TooLong, WindowClosed
-from bot.ledger import changes, errands, handoffs, inbox, outbox, transcript
+from bot.hours import Hours
+from bot.ledger import changes, errands, handoffs, inbox, outbox, snoozes, teams, transcript, waits
+from bot.ledger.promises import Tell
+from bot.ledger.ratings import Ask
 from bot.ledger.tables import messages
 from bot.ledger.transaction import Transaction
 from bot.ledger.upsert import insert_new
 from bot.messages import Outbound, Template, Text, can_be_kept
 from bot.vocabulary import Author, Change, Holder
 from handoff import agents
+from handoff.endings import NOT_SAID, Ending
 from handoff.filling import BadTemplate, Wanted, filled
 from handoff.roles import Account, Deed
+from handoff.snoozing import Snooze
 from handoff.tables import notes
 
 log = logging.getLogger(__name__)
@@ -77,10 +82,10 @@ def take(tx: Transaction, key: str, account: Account, now: datetime) -> bool:
     return handoffs.take(tx, _kept(tx, key), agent_id=account.id, agent_name=account.name, now=now)
 
 
-def requeue(tx: Transaction, key: str, account: Account, now: datetime) -> None:
-    """Put it back into the queue, for a colleague."""
+def requeue(tx: Transaction, key: str, account: Account, now: datetime, *, tell: Tell | None = None) -> None:
+    """Put it back into the queue, for a colleague; `tell` makes the words for what the contact is promised anew."""
     account.require(Deed.SPEAK)
-    handoffs.requeue(tx, _kept(tx, key), agent_id=account.id, now=now)
+    handoffs.requeue(tx, _kept(tx, key), agent_id=account.id, tell=tell, now=now)
 
 
 def transfer(
@@ -104,14 +109,52 @@ def transfer(
     return key
 
 
-def give_back(tx: Transaction, key: str, account: Account, words: Outbound | None, now: datetime) -> None:
-    """Return it to the bot, with `words` as the desk's last ones to the contact while they may be sent."""
+def give_back(
+    tx: Transaction,
+    key: str,
+    account: Account,
+    words: Outbound | None,
+    now: datetime,
+    *,
+    ends: Ending = NOT_SAID,
+    ask: Ask | None = None,
+) -> None:
+    """Return it to the bot, with `words` as the desk's last ones to the contact while they may be sent; under them
+    `ask` puts the question how they found it, if that is due.
+    """
     account.require(Deed.SPEAK)
     conversation = transcript.conversation(tx, key)
     key = conversation.key
     row = handoffs.require_held_by(tx, key, account.id)
     may_speak = window_is_open(row.window_ends, now) and not conversation.contact.blocked
-    handoffs.give_back(tx, key, agent_id=account.id, words=words if may_speak else None, now=now)
+    handoffs.give_back(
+        tx,
+        key,
+        agent_id=account.id,
+        words=words if may_speak else None,
+        outcome=ends.outcome,
+        summary=ends.summary,
+        ask=ask if may_speak else None,
+        now=now,
+    )
+
+
+def snooze(tx: Transaction, key: str, account: Account, wanted: Snooze, *, words: Outbound, now: datetime) -> None:
+    """Put it aside for a while; `words` tell the contact, while they may be sent."""
+    account.require(Deed.SPEAK)
+    said = words if wanted.tells else None
+    snoozes.snooze(tx, _kept(tx, key), agent_id=account.id, until=wanted.until, words=said, now=now)
+
+
+def wake(tx: Transaction, key: str, account: Account, now: datetime) -> None:
+    """Take it up again before its time."""
+    account.require(Deed.SPEAK)
+    snoozes.wake(tx, _kept(tx, key), agent_id=account.id, now=now)
+
+
+def hours_of(tx: Transaction, key: str) -> Hours:
+    """Return when the team is there that a conversation's handoff belongs to."""
+    return teams.team(tx, transcript.conversation(tx, key).team_id or teams.FIRST).hours
 
 
 def reply(
@@ -180,6 +223,7 @@ def _say(
         reply_to=None if to is None else _wamid_of(tx, row.id, to),
         now=now,
     )
+    waits.settle(tx, row.id, now)
     return Written(cast("int", message_id), text, now)  # words bound to no epoch are never refused
 
 

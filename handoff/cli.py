@@ -1,4 +1,4 @@
-"""`python -m handoff`: migrate · watch · team · account add, reset, disable · token add · alarm clear.
+"""`python -m handoff`: migrate · watch · close-idle · team · account add, reset, disable · token add · alarm clear.
 
 One line out, or a sentence.
 """
@@ -49,6 +49,11 @@ def _parser() -> argparse.ArgumentParser:
     upgrade = rooms.add_parser("migrate", help="bring the database to the newest migration")
     upgrade.set_defaults(run=_migrate)
 
+    idle = rooms.add_parser(
+        "close-idle", help="look once for idle conversations and give them back (`watch` does, too)"
+    )
+    idle.set_defaults(run=_close_idle)
+
     watch = rooms.add_parser("watch", help="look after everybody who waits, until told to stop (`make up` starts it)")
     watch.set_defaults(run=_watch)
 
@@ -57,6 +62,8 @@ def _parser() -> argparse.ArgumentParser:
     team.add_argument("--hours", help=f"{EXAMPLE!r}, or: always")
     team.add_argument("--exceptions", help="'2026-12-24 9:00-13:00; 12-25 closed' (without a year: every year)")
     team.add_argument("--within", type=int, metavar="MINUTES", help="of opening time, to a person's first word")
+    team.add_argument("--next", type=int, metavar="MINUTES", help="… and to each later answer; 0: no such wish")
+    team.add_argument("--close", type=int, metavar="MINUTES", help="… and until it is closed; 0: no such wish")
     team.set_defaults(run=_team)
 
     account = rooms.add_parser("account", help="who may sign in").add_subparsers(required=True, metavar="verb")
@@ -91,15 +98,29 @@ def _migrate(_asked: argparse.Namespace, settings: Settings) -> str:
     return f"The database is at {migrate.HEAD}."
 
 
-def _watch(asked: argparse.Namespace, settings: Settings) -> str:
+def _a_watch(settings: Settings) -> Watch:
     ledger = Ledger(settings.database_url)
     migrate.require_head(ledger)
     watching = Watching(
         settings.alert_webhook_url,
         timedelta(minutes=settings.alert_after_min),
         Patience(timedelta(minutes=settings.agent_away_min), timedelta(minutes=settings.agent_silent_min)),
+        close_idle=timedelta(hours=settings.close_idle_h),
+        window_template=settings.window_template,
+        bot_invited=settings.bot_invited,
     )
-    watch = Watch(ledger, Catalogue.load(ROOT / "data" / "responses"), clock.now, watching)
+    return Watch(ledger, Catalogue.load(ROOT / "data" / "responses"), clock.now, watching)
+
+
+def _close_idle(asked: argparse.Namespace, settings: Settings) -> str:
+    if not settings.close_idle_h:
+        return "Nothing is ever closed: BATON_CLOSE_IDLE_H is 0."
+    closed = _a_watch(settings).close_idle()
+    return f"{closed} given back to the bot."
+
+
+def _watch(asked: argparse.Namespace, settings: Settings) -> str:
+    watch = _a_watch(settings)
     for told in (signal.SIGTERM, signal.SIGINT):
         signal.signal(told, lambda *_: watch.stop())
     watch.run()
@@ -121,14 +142,25 @@ def _team(asked: argparse.Namespace, settings: Settings) -> str:
                 exceptions=one.exceptions if asked.exceptions is None else asked.exceptions,
                 within_min=int(one.within.total_seconds() // 60) if asked.within is None else asked.within,
             )
+        kept = teams.standards(tx, one.id)
+        if asked.next is not None or asked.close is not None:
+            next_min = _minutes(kept.next) if asked.next is None else asked.next
+            close_min = _minutes(kept.close) if asked.close is None else asked.close
+            kept = teams.keep_standards(tx, one.id, next_min=next_min, close_min=close_min)
         now = clock.now()
         opens = one.hours.opens(now)
         here = "there now" if opens == now else f"back {moment(opens, now, one.hours)}" if opens else "never there"
         except_ = f", except {'; '.join(one.exceptions.splitlines())}" if one.exceptions else ""
-        minutes = one.within.total_seconds() / 60
-        return f"{one.name}: {one.week}{except_} ({one.zone}), within {minutes:.0f} minutes; {here}."
+        later = f", then {_minutes(kept.next)}" if kept.next else ""
+        close = f", closed within {_minutes(kept.close)}" if kept.close else ""
+        within = f"within {_minutes(one.within)} minutes{later}{close}"
+        return f"{one.name}: {one.week}{except_} ({one.zone}), {within}; {here}."
 
     return _write(settings, verb)
+
+
+def _minutes(one: timedelta) -> int:
+    return int(one.total_seconds() // 60)
 
 
 def _account_add(asked: argparse.Namespace, settings: Settings) -> str:

@@ -10,6 +10,8 @@ from werkzeug.exceptions import HTTPException, ServiceUnavailable
 
 from bot.errors import (
     AlreadyTaken,
+    BadOutcome,
+    BadSnooze,
     Blocked,
     BotError,
     NotAllowed,
@@ -50,6 +52,8 @@ STATUS_OF: dict[type[BotError], tuple[int, str]] = {
     KeyUsed: (422, "key_used"),
     BadTemplate: (422, "bad_template"),
     BadBody: (400, "bad_body"),
+    BadOutcome: (422, "bad_outcome"),
+    BadSnooze: (422, "bad_snooze"),
 }
 
 

@@ -20,6 +20,10 @@ BUSINESS = "Fernhill"
 REASONS: dict[Reason, str] = {
     Reason.ASKED: "Asked for a person",
     Reason.NOT_UNDERSTOOD: "The bot didn't understand, twice",
+    Reason.FRUSTRATED: "Is getting frustrated",
+    Reason.SENSITIVE: "A sensitive matter",
+    Reason.FORM_FAILED: "The bot's questions led nowhere",
+    Reason.LANGUAGE: "Writes in a language the bot doesn't speak",
     Reason.BACKOFFICE_DOWN: "The order system didn't answer",
     Reason.SILENT: "The bot found no words",
     Reason.LOST: "The bot broke off twice",
