@@ -12,11 +12,11 @@ from datetime import datetime, timedelta
 
 import requests
 
+from bot import ladder
 from bot.clock import Clock
 from bot.content.catalogue import Catalogue
 from bot.content.telling import telling
 from bot.ladder import Rung
-from bot.ladder import words as ladder_words
 from bot.ledger import errands, handoffs, idle, outbox, promises, ratings, returns, snoozes, waits
 from bot.ledger.handoffs import KeptWaiting
 from bot.ledger.promises import Unseen
@@ -185,12 +185,13 @@ class Watch:
             return
         with self._ledger.reading() as tx:
             unseen = promises.unseen(tx, now, self._watching.alert_after)
-        for one in unseen:
-            text = ladder_words(one.rung, len(one.ids), one.waiting, f"{one.since:%H:%M}")
-            if not self._tell(ALARMS[one.rung], text, one):
-                return  # it is done again in a moment
-            with self._ledger.writing() as tx:
-                promises.alerted(tx, one, now)
+        if unseen is None:
+            return
+        text = ladder.words(unseen.rung, len(unseen.ids), unseen.waiting, f"{unseen.since:%H:%M}")
+        if not self._tell(ALARMS[unseen.rung], text, unseen):
+            return  # it is done again in a moment
+        with self._ledger.writing() as tx:
+            promises.alerted(tx, unseen.ids, now, unseen.rung)
 
     def _tell(self, name: str, text: str, unseen: Unseen) -> bool:
         body = {"alarm": name, "text": text, "since": unseen.since.isoformat()}

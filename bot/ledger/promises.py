@@ -16,9 +16,10 @@ from typing import Any, TypeAlias
 import sqlalchemy as sa
 from sqlalchemy.exc import DisconnectionError, OperationalError
 
+from bot import ladder
 from bot.conversation import NOT_INVITED, WINDOW_MARGIN, window_is_open
 from bot.hours import Hours
-from bot.ladder import Rung, rung
+from bot.ladder import Rung
 from bot.ledger import alarms, changes, outbox, teams
 from bot.ledger.tables import contacts, conversations, handoffs
 from bot.ledger.teams import Team
@@ -248,27 +249,29 @@ class Unseen:
     waiting: int  # all who wait now
 
 
-def unseen(tx: Transaction, now: datetime, after: timedelta) -> list[Unseen]:
-    """Return those of whom somebody has to be told, by how far up: see bot.ladder. `after` is opening time."""
+def unseen(tx: Transaction, now: datetime, after: timedelta) -> Unseen | None:
+    """Return those of whom people have to be told now, the furthest up first (see bot.ladder); None if there are none.
+
+    `after` is opening time.
+    """
     found = _rows(tx, _WAITS, handoffs.c.rung < max(Rung), handoffs.c.promised_at <= now - after).all()
     due: dict[Rung, list[Any]] = {}
     for row in found:
         waited = teams.team(tx, row.team_id).hours.between(row.promised_at, now)
-        one = rung(waited, after)
+        one = ladder.rung(waited, after)
         if one > row.rung:
             due.setdefault(one, []).append(row)
     if not due:
-        return []
+        return None
+    highest = max(due)
     queued = conversations.c.holder == Holder.QUEUE
     waiting = tx.execute(sa.select(sa.func.count()).select_from(conversations).where(queued)).scalar_one()
-    return [
-        Unseen(one, tuple(row.id for row in rows), min(row.asked_at for row in rows), waiting)
-        for one, rows in sorted(due.items())
-    ]
+    ids = tuple(row.id for row in due[highest])
+    return Unseen(highest, ids, min(row.asked_at for row in due[highest]), waiting)
 
 
-def alerted(tx: Transaction, told: Unseen, now: datetime) -> None:
-    """Remember that people were told of these; not of who joined the queue anew since `now`, when that was seen."""
-    for one in sorted(told.ids):  # in the order in which everybody locks them
-        mine = (handoffs.c.id == one) & (handoffs.c.promised_at <= now) & (handoffs.c.rung < told.rung)
-        tx.execute(sa.update(handoffs).where(mine).values(alerted_at=now, rung=told.rung))
+def alerted(tx: Transaction, ids: tuple[int, ...], now: datetime, rung: Rung = Rung.TEAM) -> None:
+    """Remember how far up people were told of these; not of who joined the queue anew since `now`, when it was seen."""
+    for one in sorted(ids):  # in the order in which everybody locks them
+        mine = (handoffs.c.id == one) & (handoffs.c.promised_at <= now) & (handoffs.c.rung < rung)
+        tx.execute(sa.update(handoffs).where(mine).values(alerted_at=now, rung=rung))

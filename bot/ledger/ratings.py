@@ -78,7 +78,7 @@ def thank(tx: Transaction, now: datetime, say: Callable[[str], Outbound]) -> int
             continue
         blocked = sa.select(contacts.c.blocked_at).where(contacts.c.id == locked.contact_id)
         if window_is_open(locked.window_ends, now) and tx.execute(blocked).scalar() is None:
-            outbox.queue(tx, locked.id, say(THANKS[row.csat]), author=Author.DESK, epoch=locked.epoch, now=now)
+            outbox.queue(tx, locked.id, say(THANKS[row.csat]), author=Author.DESK, now=now)
         count += 1
     return count
 

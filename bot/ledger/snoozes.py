@@ -34,7 +34,7 @@ def snooze(tx: Transaction, key: str, *, agent_id: int, until: datetime, words: 
     tx.execute(sa.update(handoffs).where(_open(row.id)).values(put))
     blocked = tx.execute(sa.select(contacts.c.blocked_at).where(contacts.c.id == row.contact_id)).scalar()
     if words is not None and window_is_open(row.window_ends, now) and blocked is None:
-        outbox.queue(tx, row.id, words, author=Author.DESK, epoch=row.epoch, now=now)
+        outbox.queue(tx, row.id, words, author=Author.DESK, now=now)
     changes.note(tx, row.id, Change.MOVE, now)
 
 
