@@ -13,8 +13,6 @@ from typing import Any
 import pytest
 import requests
 
-from tests import parts
-from tests.journeys.conftest import ON_EACH
 from tests.journeys.later import LaterHouse
 from tests.parts import eventually
 
@@ -22,36 +20,18 @@ ANN, BEN, SUE = "ann@fernhill.example", "ben@fernhill.example", "sue@fernhill.ex
 MONDAY, SATURDAY = 0, 5
 
 
-@pytest.fixture(scope="session", params=ON_EACH)
-def later_house(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, postgres: parts.Postgres
-) -> Iterator[LaterHouse]:
-    """A running Baton on each database, whose nights are short."""
-    home = tmp_path_factory.mktemp("later")
-    if request.param == "postgresql" and postgres.url is None:
-        parts.skip(postgres.why_not)
-    name = f"baton_test_{secrets.token_hex(6)}"
-    url = postgres.make(name) if request.param == "postgresql" else ""
-    running = LaterHouse(home, url, BATON_AGENT_AWAY_MIN="10", BATON_AGENT_SILENT_MIN="30")
-    running.start()
-    yield running
-    running.stop()
-    if url:
-        postgres.drop(name)
-
-
-@pytest.fixture
-def house(later_house: LaterHouse) -> Iterator[LaterHouse]:
+@pytest.fixture(autouse=True)
+def nobody_is_left_waiting(house: LaterHouse) -> Iterator[None]:
     """Somebody is always there, unless a journey says otherwise; afterwards nobody waits any more."""
-    later_house.team_is_there()
-    yield later_house
-    later_house.team_is_there()
-    for one in later_house.conversations("queue"):
-        later_house.api("POST", f"/conversations/{one['key']}/take")
-    for one in later_house.conversations("agent"):
+    house.team_is_there()
+    yield
+    house.team_is_there()
+    for one in house.conversations("queue"):
+        takes(house, one["key"])
+    for one in house.conversations("agent"):
         who = next((email for email in (ANN, BEN, SUE) if email.startswith(one["agent"].lower())), None)
         if who is not None:
-            later_house.api("POST", f"/conversations/{one['key']}/give_back", who=who)
+            house.api("POST", f"/conversations/{one['key']}/give_back", who=who)
 
 
 def asks_for_a_person(house: LaterHouse, phone: str) -> dict[str, Any]:
