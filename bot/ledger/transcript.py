@@ -54,6 +54,10 @@ class Conversation:
     due_at: datetime | None  # a person was promised by then
     broken_at: datetime | None  # nobody had come
     owner_id: int | None  # the agent who had it before it came back to the queue
+    team_id: int | None  # of the open handoff
+    needs: tuple[str, ...]  # skills
+    given_because: str  # it was given to who has it, and why they
+    promised_at: datetime | None
     last_text: str
     last_author: Author | None
     last_type: str
@@ -195,6 +199,10 @@ def _conversations(tx: Transaction, *which: Any, limit: int) -> list[Conversatio
             handoffs.c.due_at,
             handoffs.c.broken_at,
             handoffs.c.owner_id,
+            handoffs.c.team_id,
+            handoffs.c.needs,
+            handoffs.c.given_because,
+            handoffs.c.promised_at,
             last.c.text.label("last_text"),
             last.c.author.label("last_author"),
             last.c.type.label("last_type"),
@@ -225,6 +233,10 @@ def _conversations(tx: Transaction, *which: Any, limit: int) -> list[Conversatio
             due_at=row.due_at,
             broken_at=row.broken_at,
             owner_id=row.owner_id,
+            team_id=row.team_id,
+            needs=tuple(row.needs or ()),
+            given_because=row.given_because or "",
+            promised_at=row.promised_at,
             last_text=row.last_text or "",
             last_author=row.last_author,
             last_type=row.last_type or "",
