@@ -106,14 +106,18 @@ def requeue(key: str) -> Response:
 @blueprint.post("/conversations/<key>/transfer")
 @guard.with_token
 def transfer(key: str) -> Response:
-    """Pass it on to a colleague, named by e-mail, perhaps with a note."""
+    """Pass it on to a colleague, named by e-mail, or to a team, perhaps with a note."""
     guard.who().require(Deed.SPEAK)
-    body, client_key = _body(), _client_key()
-    to, text = body.get("to"), body.get("note", "")
-    if not isinstance(to, str) or not isinstance(text, str):
-        raise BadBody('(it needs "to": a colleague\'s e-mail; "note" is text)')
+    body, client_key, who, now = _body(), _client_key(), guard.who(), parts().now()
+    to, team, text, beyond = body.get("to"), body.get("to_team"), body.get("note", ""), body.get("beyond", False)
+    named = [one for one in (to, team) if one is not None]
+    if len(named) != 1 or not isinstance(named[0], str) or not isinstance(text, str) or not isinstance(beyond, bool):
+        raise BadBody('(it needs "to": a colleague\'s e-mail, or "to_team": a name; "note" is text, "beyond" is true)')
     with parts().ledger.writing() as tx:
-        kept = assignments.transfer(tx, key, guard.who(), to, text, client_key=client_key, now=parts().now())
+        if isinstance(to, str):
+            kept = assignments.transfer(tx, key, who, to, text, client_key=client_key, now=now, beyond=beyond)
+        else:
+            kept = assignments.transfer_to_team(tx, key, who, named[0], text, client_key=client_key, now=now)
     return _conversation(kept)
 
 
