@@ -8,12 +8,12 @@ from flask import Blueprint, Response, jsonify, request
 from werkzeug.exceptions import HTTPException
 
 from bot.errors import AlreadyTaken, BotError, NotAllowed, NotYours, TooLong, UnknownConversation
-from bot.ledger import errands, files, inbox, transcript
+from bot.ledger import errands, files, inbox, teams, transcript
 from bot.ledger.transaction import Transaction
 from bot.ledger.transcript import Conversation
 from bot.messages import MEDIA_MAX_BYTES, TEXT_MAX, can_be_kept
 from bot.vocabulary import Author, Holder, UpdateState
-from handoff import assignments, guard, refusals, shapes
+from handoff import assignments, guard, members, refusals, shapes
 from handoff.assignments import UnknownDelivery, UnknownMessage, Written
 from handoff.filling import Wanted
 from handoff.parts import parts
@@ -151,6 +151,28 @@ def template(key: str) -> Response:
     with parts().ledger.writing() as tx:
         written = assignments.send_template(tx, key, guard.who(), wanted, client_key=client_key, now=parts().now())
     return _written(str(written.id), "template", written)
+
+
+@blueprint.get("/teams")
+@guard.with_token
+def every_team() -> Response:
+    """List the teams, the first one first: a conversation is passed on to one by its name."""
+    guard.who().require(Deed.READ)
+    with parts().ledger.reading() as tx:
+        return jsonify([shapes.team(one, parts().now()) for one in teams.every(tx)])
+
+
+@blueprint.post("/availability")
+@guard.with_token
+def availability() -> Response:
+    """Say whether one can be given conversations; what one holds stays."""
+    guard.who().require(Deed.SPEAK)
+    available = _body().get("available")
+    if not isinstance(available, bool):
+        raise BadBody('(it must be JSON like {"available": false})')
+    with parts().ledger.writing() as tx:
+        members.be(tx, guard.who().id, available=available, now=parts().now())
+    return jsonify({"available": available})
 
 
 @blueprint.get("/templates")

@@ -168,6 +168,14 @@ def come_back(tx: Transaction, account_id: int) -> None:
     _sit(tx, account_id, away_at=None)
 
 
+def be(tx: Transaction, account_id: int, *, available: bool, now: datetime) -> None:
+    """Step away, or come back."""
+    if available:
+        come_back(tx, account_id)
+    elif not is_away(tx, account_id):
+        step_away(tx, account_id, now)
+
+
 def is_away(tx: Transaction, account_id: int) -> bool:
     """Say whether somebody has stepped away."""
     return tx.execute(sa.select(seats.c.away_at).where(seats.c.account_id == account_id)).scalar() is not None

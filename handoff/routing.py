@@ -88,6 +88,4 @@ def _of_skills(asks: Asks, *, able: bool) -> str:
     if not asks.skills:
         return ""
     known = " and ".join(sorted(asks.skills))
-    return (
-        f"It needs {known}, which you know." if able else f"It needs {known}; nobody who knows that was free in time."
-    )
+    return f"It needs {known}, which you know." if able else f"It needs {known}; nobody who knows that was free."

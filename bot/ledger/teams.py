@@ -145,7 +145,7 @@ def route(tx: Transaction, team_id: int, *, routing: Routing, capacity: int | No
 
 
 def retire(tx: Transaction, team_id: int, now: datetime) -> None:
-    """Send nobody to this team any more; who waits in it has to be seen to first, and the rules that name it changed."""
+    """Send nobody to this team any more. First see to who waits in it, and change the rules that name it."""
     row = tx.execute(sa.select(teams).where(teams.c.id == team_id).with_for_update()).first()
     if row is None:
         raise UnknownTeam(f"({team_id})")

@@ -101,7 +101,7 @@ def test_skills_are_waited_for_until_half_of_the_time_is_over() -> None:
     assert choose(Routing.ROUND_ROBIN, asks("german"), seats, later(9 * 60)) is None
     choice = choose(Routing.ROUND_ROBIN, asks("german"), seats, later(10 * 60))
     assert choice is not None and choice.agent_id == 1
-    assert choice.because == "It was your turn. It needs german; nobody who knows that was free."
+    assert choice.because == "Nobody else was free. It needs german; nobody who knows that was free."
     known = choose(Routing.ROUND_ROBIN, asks("german"), [*seats, a_seat(3, 4, 5, "german")], later(11 * 60))
     assert known is not None and known.agent_id == 3
 
