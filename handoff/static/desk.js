@@ -16,6 +16,7 @@ const keys = {
   g: () => press("do-give_back"),
   q: () => press("do-requeue"),
   p: () => fold(true, "select"),
+  a: () => press("available"),
   r: () => write("reply"),
   n: () => write("note"),
   "/": () => $("find").focus(),

@@ -1,5 +1,6 @@
-"""`make bench-queue`: a thousand contacts, twenty agents and the watch, through real desks, once on PostgreSQL with three
-desk processes and once on SQLite with one. `name value bar` a line; 1 if a bar was missed.
+"""`make bench-queue`: a thousand contacts, twenty agents and the watch, through real desks: `name value bar` a line.
+
+Once on PostgreSQL with three desk processes and once on SQLite with one; 1 if a bar was missed.
 
 Agents take, reply, transfer, requeue, give back, step away and leave as they like; the desk gives by itself in two of
 the three teams. Then everybody who asked is seen to. The rows are watched by the database itself (witness.py).
@@ -345,8 +346,9 @@ def _play(world: World, size: Size) -> None:
             at_work.result()
         asking.result()
         until = time.monotonic() + SEEN_TO_WITHIN_S
-        for n, agent in enumerate(crew):
-            pool.submit(agent.finishes, until, slice(n, None, len(crew)))
+        shares = [pool.submit(agent.finishes, until, slice(n, None, len(crew))) for n, agent in enumerate(crew)]
+        for at_work in shares:
+            at_work.result()
     world.over.set()
     auditor.join()
 

@@ -167,7 +167,7 @@ def test_what_a_team_says_counts_where_an_agent_has_no_number_of_their_own(ledge
     ("of", "value", "slots", "wish"),
     [
         (NeedOf.REASON, "asked", {}, "help"),
-        (NeedOf.INTENT, "order_status", {}, "help"),
+        (NeedOf.INTENT, "greet", {}, "help"),
         (NeedOf.SLOT, "order_number", {"order_number": "F-1"}, "help"),
         (NeedOf.SLOT, "language=german", {"language": "German"}, "help"),
         (NeedOf.WORD, "send back", {}, "can I SEND  BACK my boots?"),
