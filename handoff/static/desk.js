@@ -30,7 +30,7 @@ const keys = {
 };
 document.addEventListener("keydown", (event) => {
   const { key, target } = event;
-  const typing = target.matches("textarea, select, input:not([type=radio])");
+  const typing = target.matches("textarea, select, input:not([type=radio], [type=checkbox])");
   if (event.defaultPrevented) return;
   if (key === "Enter" && !event.shiftKey && !event.isComposing && target.matches(".write textarea")) {
     event.preventDefault();

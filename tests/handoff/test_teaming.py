@@ -1,4 +1,4 @@
-"""The supervisors' pages of teams, and what agents see of them: their own queue first, why, and a switch to step away."""
+"""The supervisors' pages of teams, and what agents see of them: their own queue first, and why; and stepping away."""
 
 from __future__ import annotations
 
@@ -115,9 +115,7 @@ def test_where_somebody_works_what_they_know_and_how_many_they_may_hold(sue: Fla
     assert sue.post("/teams/people/999", data={}).status_code == 404
 
 
-def test_rules_are_added_and_removed_and_a_team_they_name_is_not_retired(
-    sue: FlaskClient, quick_ledger: Ledger
-) -> None:
+def test_rules_come_and_go_and_a_team_they_name_is_not_retired(sue: FlaskClient, quick_ledger: Ledger) -> None:
     team_id = returns(quick_ledger)
     page = sue.get("/teams").text
     assert "The contact says “return”" in page and "needs returns and goes to Returns" in page
