@@ -90,6 +90,8 @@ def put_back(tx: Transaction, key: str, account: Account, now: datetime) -> None
     row = handoffs.locked(tx, key)
     if row.holder is Holder.QUEUE:
         return
+    if row.holder is Holder.BOT:
+        raise NotAllowed("(the bot has it again)")
     if handoffs.is_the_phones(row):
         raise NotAllowed("(it is answered from the phone; take it over first)")
     handoffs.requeue(tx, key, agent_id=row.agent_id, now=now)

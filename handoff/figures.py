@@ -8,6 +8,7 @@ from collections.abc import Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta, timezone, tzinfo
 from enum import Enum
+from operator import itemgetter
 from statistics import median, quantiles
 from typing import TypeVar
 
@@ -254,7 +255,7 @@ def matters(events: Iterable[Event], now: datetime) -> Iterator[Matter]:
     the contact came back with it; later it is a new one. Whoever asks for a person within VERIFIED_AFTER asks about
     what they spoke of last. What the bot didn't understand is a matter of its own, unless it did within the same go.
     """
-    for _, theirs in itertools.groupby(events, key=lambda event: event.conversation_id):
+    for _, theirs in itertools.groupby(events, key=itemgetter(0)):
         for go in _goes(theirs):
             yield Matter(go.topic, go.began_at, go.fate(now))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
@@ -93,7 +94,7 @@ class _Read:
 
     chosen: Chosen
     found: list[Episode]
-    matters: list[figures.Matter]
+    matters: dict[str, Counter[Fate]]  # by topic
     again: Part
     work: BotWork
     billed: int
@@ -124,7 +125,7 @@ def _read(tx: Transaction, chosen: Chosen, now: datetime) -> _Read:
     zone, number = zone_of(tx, chosen.which.team_id), chosen.which.number
     span = figures.days_of(chosen.first, chosen.last, zone)
     found = history.episodes(tx, span, chosen.which)
-    around = Span(span.start - figures.ONE_GO, span.end + figures.VERIFIED_AFTER)
+    around = Span(span.start - figures.VERIFIED_AFTER, span.end + figures.VERIFIED_AFTER)
     events = list(history.events(tx, around, beside=figures.SMALL_TALK, number=number))
     asked: dict[int, list[datetime]] = {}
     for event in events:
@@ -133,7 +134,7 @@ def _read(tx: Transaction, chosen: Chosen, now: datetime) -> _Read:
     return _Read(
         chosen=chosen,
         found=found,
-        matters=[one for one in figures.matters(events, now) if span.start <= one.began_at < span.end],
+        matters=figures.fates(one for one in figures.matters(events, now) if span.start <= one.began_at < span.end),
         again=figures.came_again(found, asked, now),
         work=history.bot_work(tx, span, number),
         billed=history.billed(tx, span, number),
@@ -189,12 +190,8 @@ def _cards(all_of_it: Numbers, now: datetime) -> list[Card]:
 
 def _bot_cards(read: _Read) -> list[Card]:
     alone = Part(read.work.conversations - read.work.with_a_person, read.work.conversations)
-    counted = figures.fates(read.matters)
-    early = sum(each[Fate.TOO_EARLY] for each in counted.values())
-    resolved = Part(
-        sum(each[Fate.RESOLVED] for each in counted.values()), len(read.matters) - early
-    )  # fmt: skip
-    handled = len(read.matters)
+    counted = sum(read.matters.values(), Counter())
+    handled, early, resolved = counted.total(), counted[Fate.TOO_EARLY], figures.verified(counted)
     return [
         Card("Bot alone", share(alone), f"{of(alone)} conversations".strip()),
         Card("Verified resolution, bot", share(resolved), _and(of(resolved), f"{early} too early" if early else "")),
@@ -359,7 +356,7 @@ def _topics_sheet(read: _Read) -> Sheet:
     rows = [
         (topic_words(topic), counted.total(), share(figures.verified(counted)), counted[Fate.PASSED_ON],
          counted[Fate.CAME_BACK], counted[Fate.NOT_UNDERSTOOD], counted[Fate.TOO_EARLY])
-        for topic, counted in figures.fates(read.matters).items()
+        for topic, counted in read.matters.items()
     ]  # fmt: skip
     return Sheet("matters", "What contacts came with", head, rows)
 
