@@ -29,7 +29,7 @@ log = logging.getLogger(__name__)
 TELLS_WITHIN_S = 10.0  # a webhook, or each step of a mail server, has so long to answer
 RETRIES_S = (15.0, 30.0, 60.0, 120.0, 300.0)  # e-mail that was not taken; then every five minutes
 STALE_AFTER_S = 3600.0  # what was not taken for so long is news no more; who still waits is told of anew
-REMEMBERED_S = 600.0  # that an e-mail went out, for whoever asks whether it has
+REMEMBERED_S = 120.0  # that an e-mail went out, for whoever asks whether it has
 
 
 class NoSecrecy(smtplib.SMTPException):
@@ -43,11 +43,12 @@ class Alert:
     name: str  # "waiting", or the alarm's
     text: str  # a sentence or two
     since: datetime
+    level: str = ""  # told again, or further up: another alert, though it is about the same
 
     @property
     def key(self) -> str:
         """Return what the same alert has in common with itself."""
-        return f"{self.name} {self.since.isoformat()}"  # how many wait may change while it is being sent
+        return f"{self.name} {self.since.isoformat()} {self.level}"  # how many wait may change while it is being sent
 
 
 class Road(Protocol):

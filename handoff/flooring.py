@@ -152,9 +152,11 @@ def _cards(read: _Read, people: list[Person]) -> list[Card]:
     answers = sum(one.unanswered for one in people)
     return [
         Card("Waiting", str(len(read.queue)), f"longest {words.span(longest)}" if longest else "nobody"),
-        Card("Promises broken", str(broken), f"{soon} more within 5 min" if soon else "none about to", bad=broken > 0),
+        Card(
+            "Promises broken", str(broken), f"{soon} more within 5 min" if soon else "none within 5 min", bad=broken > 0
+        ),
         Card("Agents here", f"{len(here)} of {len(people)}", f"{sum(one.holds for one in people)} in hand"),
-        Card("Wait for their agent", str(answers), "answered last by nobody" if answers else "all are answered"),
+        Card("Without an answer", str(answers), "though an agent has them" if answers else "all are answered"),
         Card("Asked today", str(today.asked), f"{today.closed} closed, {today.cancelled} cancelled"),
         Card("Waited today (median)", took(today.wait.median), f"of {today.wait.n}" if today.wait.n else "none yet"),
         Card("Within promise today", share(today.kept), of(today.kept)),

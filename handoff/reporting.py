@@ -16,7 +16,7 @@ from handoff.figures import A_PERSON, UNKNOWN, Fate, Numbers, Part, Slot
 from handoff.sheets import NONE, Sheet, middle, of, seconds, share, took
 
 DAYS_MAX = 366
-CSATS = ("good", "so-so", "bad")
+CSATS = {"good": "Good", "so_so": "So-so", "bad": "Bad"}
 WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 SHADES = 6  # of the heat map
 
@@ -163,7 +163,7 @@ def _drawn(read: _Read) -> Report:
         heat=_heat(hours),
         waited=_bars(figures.waited(found)),
         reasons=_bars(_reasons(found)),
-        csat=_bars([(name.capitalize(), all_of_it.csat.get(name, 0)) for name in CSATS]) if all_of_it.csat else [],
+        csat=_bars([(label, all_of_it.csat.get(name, 0)) for name, label in CSATS.items()]) if all_of_it.csat else [],
         sheets={sheet.name: sheet for sheet in _sheets(read, all_of_it, slots, hours)},
         is_empty=not found and not read.matters and not read.work.turns,
     )
@@ -346,7 +346,7 @@ def _people_sheet(read: _Read, name: str, first: str, *, key: str, names: dict[i
 def _topics_sheet(read: _Read) -> Sheet:
     head = (
         "Matter",
-        "Contacts came with it",
+        "Came with it",
         "Verified resolved",
         "Passed on",
         "Came back",

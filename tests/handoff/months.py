@@ -141,7 +141,7 @@ class Months:
                 "closed_at": closed, "outcome": None if is_open else "cancelled" if cancelled else "given_back",
             }  # fmt: skip
             if "csat" in handoffs.c:
-                says = self.dice.choices(["good", "so-so", "bad", None], [34, 8, 5, 53])[0] if came and closed else None
+                says = self.dice.choices(["good", "so_so", "bad", None], [34, 8, 5, 53])[0] if came and closed else None
                 row |= {"csat": says, "csat_at": closed if says else None}
             if closed is None and whose in self._open:
                 continue
