@@ -10,19 +10,17 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-import requests
-
 from bot import ladder
+from bot.alerts import Alert, Alerts
 from bot.clock import Clock
 from bot.content.catalogue import Catalogue
 from bot.content.telling import telling
 from bot.ladder import Rung
 from bot.ledger import errands, handoffs, idle, outbox, promises, ratings, returns, snoozes, waits
 from bot.ledger.handoffs import KeptWaiting
-from bot.ledger.promises import Unseen
 from bot.ledger.transaction import Ledger, Transaction
 from bot.messages import Template
-from handoff import presence
+from handoff import giving, members, presence
 from handoff.presence import Patience
 
 log = logging.getLogger(__name__)
@@ -31,14 +29,13 @@ LOOKS_EVERY_S = 2.0
 LEASES_EVERY = timedelta(seconds=15)  # agents are given minutes
 NEVER = timedelta(0)
 ALARMS = {Rung.TEAM: "waiting", Rung.TEAM_AGAIN: "waiting", Rung.SUPERVISORS: "nobody_comes"}
-TELLS_WITHIN_S = 10  # the alert webhook has so long to answer
 
 
 @dataclass(frozen=True)
 class Watching:
     """What is to be told to whom, and when."""
 
-    alert_webhook_url: str = ""
+    alerts: Alerts = field(default_factory=Alerts)
     alert_after: timedelta = timedelta(minutes=5)  # of opening time
     patience: Patience = field(default_factory=Patience)
     close_idle: timedelta = NEVER  # what an agent has and nobody has written in for so long is given back
@@ -83,6 +80,7 @@ class Watch:
             self._do("waits", self._keep_waits)
             self._do("loops", self._watch_loops)
             self._do("idle", self.close_idle)
+        self._do("given", self._give)
 
     def _do(self, what: str, duty: Callable[[], object]) -> None:
         try:
@@ -177,27 +175,28 @@ class Watch:
                     "an agent kept a contact waiting; it is in the queue again",
                     extra={"action": "brought_back", "account": kept.agent_id},
                 )
+                members.overlooked(tx, kept.agent_id, now)
+
+    def _give(self) -> None:
+        """Give who waits to agents, where their team wants that."""
+        now = self._now()
+        with self._ledger.reading() as tx:
+            if not giving.is_due(tx, now):
+                return
+        with self._ledger.writing() as tx:
+            giving.give(tx, now)
 
     def _alert(self) -> None:
         """Tell people who have no desk open that somebody waits; the longer, the further up, each rung once."""
         now = self._now()
-        if not self._watching.alert_webhook_url:
+        if not self._watching.alerts:
             return
         with self._ledger.reading() as tx:
             unseen = promises.unseen(tx, now, self._watching.alert_after)
         if unseen is None:
             return
         text = ladder.words(unseen.rung, len(unseen.ids), unseen.waiting, f"{unseen.since:%H:%M}")
-        if not self._tell(ALARMS[unseen.rung], text, unseen):
-            return  # it is done again in a moment
+        if not self._watching.alerts.tell(Alert(ALARMS[unseen.rung], text, unseen.since)):
+            return  # it is asked again in a moment
         with self._ledger.writing() as tx:
             promises.alerted(tx, unseen.ids, now, unseen.rung)
-
-    def _tell(self, name: str, text: str, unseen: Unseen) -> bool:
-        body = {"alarm": name, "text": text, "since": unseen.since.isoformat()}
-        try:
-            requests.post(self._watching.alert_webhook_url, json=body, timeout=TELLS_WITHIN_S).raise_for_status()
-        except requests.RequestException:
-            log.warning("the alert webhook did not take a call", extra={"action": "alert_failed"})
-            return False
-        return True

@@ -60,6 +60,7 @@ SNOOZES: dict[Until, str] = {
 WOKE = "Snoozed until now"
 UNANSWERED = "Waits for your answer"
 WAS_YOURS = "Was yours, and got no answer"
+GIVEN = "Given to you"
 
 STATUSES: dict[Status, str] = {
     Status.QUEUED: "Waiting to be sent",

@@ -18,6 +18,7 @@ const keys = {
   z: () => ($("snooze") ? unfold("snooze") : press("do-wake")),
   q: () => press("do-requeue"),
   p: () => fold(true, "select"),
+  a: () => press("available"),
   r: () => write("reply"),
   n: () => write("note"),
   "/": () => $("find").focus(),
@@ -31,7 +32,7 @@ const keys = {
 };
 document.addEventListener("keydown", (event) => {
   const { key, target } = event;
-  const typing = target.matches("textarea, select, input:not([type=radio])");
+  const typing = target.matches("textarea, select, input:not([type=radio], [type=checkbox])");
   if (event.defaultPrevented) return;
   if (key === "Enter" && !event.shiftKey && !event.isComposing && target.matches(".write textarea")) {
     event.preventDefault();

@@ -7,7 +7,7 @@ from alembic import op
 from sqlalchemy.dialects import postgresql
 
 revision = "0013_episodes"
-down_revision = "0011_presence"
+down_revision = "0019_reports"
 branch_labels = None
 depends_on = None
 
