@@ -20,6 +20,7 @@ from bot.ledger import errands, handoffs, idle, outbox, promises, ratings, retur
 from bot.ledger.handoffs import KeptWaiting
 from bot.ledger.transaction import Ledger, Transaction
 from bot.messages import Template
+from bot.vocabulary import Csat
 from handoff import giving, members, presence
 from handoff.presence import Patience
 
@@ -28,6 +29,7 @@ log = logging.getLogger(__name__)
 LOOKS_EVERY_S = 2.0
 LEASES_EVERY = timedelta(seconds=15)  # agents are given minutes
 NEVER = timedelta(0)
+THANKS = {Csat.GOOD: "utter_csat_thanks", Csat.SO_SO: "utter_csat_sorry", Csat.BAD: "utter_csat_sorry"}
 ALARMS = {Rung.TEAM: "waiting", Rung.TEAM_AGAIN: "waiting", Rung.SUPERVISORS: "nobody_comes"}
 
 
@@ -126,7 +128,7 @@ class Watch:
             if not ratings.is_due(tx):
                 return
         with self._ledger.writing() as tx:
-            ratings.thank(tx, self._now(), self._catalogue.say)
+            ratings.thank(tx, self._now(), lambda csat: self._catalogue.say(THANKS[csat]))
 
     def _keep_waits(self) -> None:
         """Write down how long contacts wait for answers, and which timers have run out."""

@@ -26,7 +26,6 @@ INTENT = "csat"  # what the tap is understood as, of which Rasa never hears
 IS_NONE = messages.c.intent.is_(None) | (messages.c.intent != INTENT)
 ASKED_AFTER = {Outcome.SOLVED, Outcome.NOT_SOLVED}
 AT_ONCE = 20
-THANKS = {Csat.GOOD: "utter_csat_thanks", Csat.SO_SO: "utter_csat_sorry", Csat.BAD: "utter_csat_sorry"}
 
 Ask = Callable[[int], Outbound]  # the question about this handoff
 
@@ -68,7 +67,7 @@ def is_due(tx: Transaction) -> bool:
     return tx.execute(sa.select(handoffs.c.id).where(_UNTHANKED).limit(1)).first() is not None
 
 
-def thank(tx: Transaction, now: datetime, say: Callable[[str], Outbound]) -> int:
+def thank(tx: Transaction, now: datetime, say: Callable[[Csat], Outbound]) -> int:
     """Thank those who answered, each once; return how many."""
     count = 0
     for row in tx.execute(sa.select(handoffs).where(_UNTHANKED).order_by(handoffs.c.id).limit(AT_ONCE)).all():
@@ -78,7 +77,7 @@ def thank(tx: Transaction, now: datetime, say: Callable[[str], Outbound]) -> int
             continue
         blocked = sa.select(contacts.c.blocked_at).where(contacts.c.id == locked.contact_id)
         if window_is_open(locked.window_ends, now) and tx.execute(blocked).scalar() is None:
-            outbox.queue(tx, locked.id, say(THANKS[row.csat]), author=Author.DESK, now=now)
+            outbox.queue(tx, locked.id, say(row.csat), author=Author.DESK, now=now)
         count += 1
     return count
 

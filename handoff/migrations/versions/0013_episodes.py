@@ -7,7 +7,7 @@ from alembic import op
 from sqlalchemy.dialects import postgresql
 
 revision = "0013_episodes"
-down_revision = "0019_reports"
+down_revision = "0012_routing"
 branch_labels = None
 depends_on = None
 

@@ -391,11 +391,11 @@ def test_a_tap_is_kept_thanked_once_and_may_be_changed(mia: Mia, ledger: Ledger)
     assert (one.csat, one.csat_at) == (Csat.GOOD, later(90)) and mia.holder is Holder.BOT
     for _ in range(2):
         with ledger.writing() as tx:
-            ratings.thank(tx, later(92), CATALOGUE.say)
+            ratings.thank(tx, later(92), lambda csat: Text(f"Thanks for {csat.value}."))
     rated(mia, Csat.SO_SO, 120)
     with ledger.writing() as tx:
         assert not ratings.is_due(tx)
-    assert [one.text for one in mia.told[1:]] == ["Thank you for telling us!"]
+    assert [one.text for one in mia.told[1:]] == ["Thanks for good."]
     turn = mia.writes("are you open on Sunday?", 180)
     assert [one.content.text for one in turn.heard] == ["are you open on Sunday?"]
 
