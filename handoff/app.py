@@ -19,12 +19,29 @@ from bot.errors import BotError
 from bot.ledger.transaction import Ledger
 from bot.settings import ROOT, Settings
 from bot.vocabulary import Author, Holder, Status
-from handoff import api, desk, feed, files, guard, health, live, parts, refusals, signin, updates, words
+from handoff import (
+    api,
+    desk,
+    feed,
+    files,
+    guard,
+    guests,
+    health,
+    hooks,
+    live,
+    parts,
+    refusals,
+    rest,
+    signin,
+    updates,
+    words,
+)
 from handoff.feed import Feed
 from handoff.parts import Parts
 from handoff.roles import Deed
 
 BODY_MAX = 64 * 1024
+MORE_OF_THE_API = (guests, hooks, rest)  # importing them is what adds their calls to it
 SECURITY = {
     "Content-Security-Policy": (
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; media-src 'self'; "

@@ -17,13 +17,13 @@ import sqlalchemy as sa
 from bot.conversation import NOT_INVITED, after, wants_an_answer
 from bot.errors import AlreadyTaken, NotAllowed, NotYours, UnknownConversation
 from bot.hours import Hours
-from bot.ledger import changes, outbox, promises
+from bot.ledger import changes, hooks, outbox, promises
 from bot.ledger.promises import Tell
 from bot.ledger.tables import UNSENT, WAITING, conversations, handoffs, messages, turns
 from bot.ledger.transaction import Transaction
 from bot.messages import Outbound, can_be_kept
 from bot.promises import Promise
-from bot.vocabulary import Author, Change, Holder, Move, Outcome, Reason, Status, TurnState
+from bot.vocabulary import Author, Change, Happening, Holder, Move, Outcome, Reason, Status, TurnState
 
 THE_PHONE = "the phone"  # who holds what somebody at the business answers from the WhatsApp Business app
 TAKEN_BACK = "(deleted)"  # in place of what nobody may read any more
@@ -116,7 +116,7 @@ def _spoke_unbound_in(tx: Transaction, turn_id: int) -> int | None:
     return found
 
 
-def cancel(tx: Transaction, key: str, *, words: Outbound, now: datetime, turn_id: int | None = None) -> bool:
+def cancel(tx: Transaction, key: str, *, words: Outbound | None, now: datetime, turn_id: int | None = None) -> bool:
     """Give a contact who waits for a person back to the bot, as they wish; say whether they waited."""
     row = locked(tx, key)
     if turn_id is not None and _spoke_unbound_in(tx, turn_id) is not None:
@@ -127,7 +127,8 @@ def cancel(tx: Transaction, key: str, *, words: Outbound, now: datetime, turn_id
         return False
     _move(tx, row, Move.GIVE_BACK, now)
     _close(tx, row.id, Outcome.CANCELLED, now)
-    outbox.queue(tx, row.id, words, author=Author.BOT, turn_id=turn_id, now=now)
+    if words is not None:
+        outbox.queue(tx, row.id, words, author=Author.BOT, turn_id=turn_id, now=now)
     return True
 
 
@@ -329,6 +330,7 @@ def _take(tx: Transaction, row: Any, *, agent_id: int | None, agent_name: str, r
     if row.holder is Holder.AGENT:
         taken["place"] = 0  # passed on: when tells nothing of how long the queue takes
     tx.execute(sa.update(handoffs).where(_open(row.id)).values(taken))
+    hooks.moved(tx, row.id, Happening.HANDOFF_TAKEN, now, agent=agent_name)
 
 
 def requeue(tx: Transaction, key: str, *, agent_id: int, now: datetime) -> None:
@@ -342,6 +344,7 @@ def _requeue(tx: Transaction, row: Any, now: datetime, *, owner_id: int | None) 
     _move(tx, row, Move.REQUEUE, now, agent_id=None, agent_name="")
     again = {"taken_at": None, "taken_by": None, "broken_at": None, "alerted_at": None, "owner_id": owner_id}
     tx.execute(sa.update(handoffs).where(_open(row.id)).values(**again, **promises.columns(made, now)))
+    hooks.moved(tx, row.id, Happening.HANDOFF_REQUEUED, now)
     return made, team.hours
 
 
@@ -426,6 +429,7 @@ def give_back(tx: Transaction, key: str, *, agent_id: int, words: Outbound | Non
 
 
 def _close(tx: Transaction, conversation_id: int, outcome: Outcome, now: datetime) -> None:
+    hooks.moved(tx, conversation_id, Happening.HANDOFF_CLOSED, now, outcome=outcome.value)
     tx.execute(sa.update(handoffs).where(_open(conversation_id)).values(closed_at=now, outcome=outcome))
 
 
@@ -498,6 +502,7 @@ def _open_handoff(
             **(promises.columns(made, now) if made is not None else {}),
         )
     )
+    hooks.moved(tx, conversation_id, Happening.HANDOFF_CREATED, now, reason=reason.value)
     return int(result.inserted_primary_key[0])
 
 

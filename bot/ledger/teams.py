@@ -42,6 +42,12 @@ def team(tx: Transaction, team_id: int = FIRST) -> Team:
     return Team(row.id, row.name, row.zone, row.hours, row.exceptions, within, hours)
 
 
+def every(tx: Transaction) -> list[Team]:
+    """Return all teams."""
+    ids = tx.execute(sa.select(teams.c.id).order_by(teams.c.id)).scalars().all()
+    return [team(tx, one) for one in ids]
+
+
 def change(tx: Transaction, team_id: int, *, zone: str, week: str, exceptions: str, within_min: int) -> Team:
     """Write down when a team is there and how soon it wants to answer; promises made before stay as they are."""
     zone, week, exceptions = zone.strip(), week.strip(), exceptions.replace("\r\n", "\n").strip()
