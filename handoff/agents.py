@@ -374,6 +374,12 @@ def colleague(tx: Transaction, email: str) -> Account:
     return account
 
 
+def everybody(tx: Transaction) -> list[Account]:
+    """Return everybody who may sign in, by name."""
+    rows = tx.execute(sa.select(accounts).where(accounts.c.disabled_at.is_(None)).order_by(accounts.c.name))
+    return [_account(row) for row in rows]
+
+
 def colleagues(tx: Transaction) -> list[Account]:
     """Return everybody who may hold conversations, by name."""
     rows = tx.execute(sa.select(accounts).where(accounts.c.disabled_at.is_(None)).order_by(accounts.c.name))

@@ -22,7 +22,7 @@ from handoff.bodies import number as _number
 from handoff.filling import Wanted
 from handoff.parts import parts
 from handoff.refusals import BadBody
-from handoff.roles import Deed
+from handoff.roles import Deed, Scope
 
 blueprint = Blueprint("api", __name__, url_prefix="/api/v1")
 
@@ -207,6 +207,7 @@ def _block(key: str, *, blocks: bool) -> tuple[Response, int]:
 
 @blueprint.get("/updates")
 @guard.with_token
+@guard.needs(Scope.ADMIN)
 def updates() -> Response:
     """Tell what became of everything Meta brought, and list the newest; never what was in it."""
     guard.who().require(Deed.LOOK_AFTER)
@@ -222,6 +223,7 @@ def updates() -> Response:
 
 @blueprint.post("/updates/<delivery>/again")
 @guard.with_token
+@guard.needs(Scope.ADMIN)
 def read_again(delivery: str) -> tuple[Response, int]:
     """Have what failed in a delivery read once more; the door does it within seconds."""
     guard.who().require(Deed.LOOK_AFTER)
@@ -233,6 +235,7 @@ def read_again(delivery: str) -> tuple[Response, int]:
 
 @blueprint.post("/updates/<delivery>/aside")
 @guard.with_token
+@guard.needs(Scope.ADMIN)
 def delivery_aside(delivery: str) -> Response:
     """Let what failed in a delivery rest; it need not be read."""
     guard.who().require(Deed.LOOK_AFTER)

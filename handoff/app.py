@@ -28,8 +28,10 @@ from handoff import (
     guests,
     health,
     hooks,
+    integrations,
     live,
     parts,
+    reference,
     refusals,
     rest,
     signin,
@@ -56,7 +58,7 @@ SECURITY = {
 
 
 def create_app(settings: Settings | None = None, *, now: Clock = clock.now) -> Flask:
-    """Put the desk together: one ledger, one catalogue, one feed, seven blueprints."""
+    """Put the desk together: one ledger, one catalogue, one feed, a blueprint for each room."""
     settings = settings or Settings.from_env()
     ledger = Ledger(settings.database_url)
     tail = Feed(ledger)
@@ -67,7 +69,7 @@ def create_app(settings: Settings | None = None, *, now: Clock = clock.now) -> F
     parts.install(app, Parts(settings, ledger, Catalogue.load(ROOT / "data" / "responses"), now))
     feed.install(app, tail)
     guard.install(app)
-    for room in (desk, files, live, updates, signin, health, api):
+    for room in (desk, files, live, updates, signin, health, integrations, reference, api):
         app.register_blueprint(room.blueprint)
     guard.for_everybody(app.view_functions["static"])
     app.register_error_handler(BotError, refusals.refused)

@@ -7,8 +7,8 @@ from typing import Any
 
 from flask import Response, jsonify, request
 
-from bot.errors import UnknownHandoff
-from bot.ledger import guests, transcript
+from bot.errors import UnknownHandoff, UnknownTeam
+from bot.ledger import guests, teams, transcript
 from bot.ledger.guests import Brought, Line, Visit
 from bot.ledger.transaction import Transaction
 from bot.messages import TEXT_MAX
@@ -21,6 +21,8 @@ from handoff.refusals import BadBody
 from handoff.roles import Account, Deed, Scope
 
 NAME_MAX = 200
+CHANNEL_MAX = 40
+TEAM_MAX = 80
 OWN_ID_MAX = 200
 CHANNEL_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,39}")
 LINES_MAX = 500
@@ -41,7 +43,10 @@ def bring() -> tuple[Response, int]:
     guard.who().require(Deed.SPEAK)
     request.max_content_length = TRANSCRIPT_MAX
     brought, client_key, now = _brought(), bodies.client_key(), parts().now()
+    team = Fields(bodies.body()).text("team", TEAM_MAX, default="")
     with parts().ledger.writing() as tx:
+        if team and team not in {one.name for one in teams.every(tx)}:
+            raise UnknownTeam(f"({team}; GET /api/v1/teams has them)")
         handoff_id = guests.bring(tx, brought, account_id=guard.who().id, client_key=client_key, now=now)
         shown = _shown(tx, guests.visit(tx, handoff_id))
     return jsonify(shown), 201 if shown["asked_at"] == shapes.moment(now) else 200
@@ -49,7 +54,7 @@ def bring() -> tuple[Response, int]:
 
 def _brought() -> Brought:
     fields = Fields(bodies.body())
-    channel = fields.text("channel", 40)
+    channel = fields.text("channel", CHANNEL_MAX)
     if not CHANNEL_NAME.fullmatch(channel):
         raise BadBody('(channel is a short name of small letters, digits, - and _, like "webchat")')
     slots = fields.plain("slots", SLOTS_MAX)

@@ -15,9 +15,9 @@ from bot.ledger.hooks import Call, Hook
 from bot.ledger.transaction import Transaction
 from bot.vocabulary import Happening
 from handoff import bodies, guard, shapes
+from handoff.addresses import URL_MAX, require_url
 from handoff.api import blueprint as api
 from handoff.bodies import Fields
-from handoff.caller import URL_MAX, require_url
 from handoff.parts import parts
 from handoff.refusals import BadBody
 from handoff.roles import Account, Deed, Scope

@@ -15,7 +15,8 @@ from bot.ledger.transaction import Ledger, Transaction
 from bot.settings import Settings
 from bot.vocabulary import Happening
 from handoff import agents, migrate
-from handoff.caller import Caller, require_url
+from handoff.addresses import require_url
+from handoff.caller import Caller
 from handoff.roles import Scope
 
 Made = TypeVar("Made")

@@ -24,6 +24,7 @@ from bot.errors import (
     WindowClosed,
 )
 from handoff import guard
+from handoff.addresses import BadUrl
 from handoff.agents import UnknownAccount
 from handoff.assignments import KeyUsed, NotWanted, UnknownDelivery, UnknownMessage, UnknownTemplate
 from handoff.filling import BadTemplate
@@ -62,6 +63,7 @@ STATUS_OF: dict[type[BotError], tuple[int, str]] = {
     KeyUsed: (422, "key_used"),
     BadTemplate: (422, "bad_template"),
     BadBody: (400, "bad_body"),
+    BadUrl: (422, "bad_url"),
 }
 
 

@@ -12,6 +12,7 @@ from bot.messages import Media
 from bot.vocabulary import Author, Status
 from handoff import agents, bodies, guard, shapes, words
 from handoff.api import blueprint as api
+from handoff.openapi.document import document
 from handoff.parts import parts
 from handoff.roles import Deed, Scope
 from handoff.viewing import name_of
@@ -104,6 +105,13 @@ def every_team() -> Response:
             for one in found
         ]
     )
+
+
+@api.get("/openapi.json")
+@guard.for_everybody
+def openapi() -> Response:
+    """Describe all of this to programs."""
+    return jsonify(document())
 
 
 @api.get("/account")
