@@ -226,7 +226,7 @@ def test_no_answer_is_no_delivery(
                 url = f"http://127.0.0.1:{probe.getsockname()[1]}/"
         case "slow":
             caller._pools.connection_pool_kw["timeout"] = 0.2
-            program.answer = lambda _: 200 if waits.wait(5) else 200
+            program.answer = lambda _: 200 + 300 * waits.wait(5)
         case "cut":
             program.answer = lambda _: 0
         case "elsewhere":
