@@ -43,10 +43,7 @@ def bring() -> tuple[Response, int]:
     guard.who().require(Deed.SPEAK)
     request.max_content_length = TRANSCRIPT_MAX
     brought, client_key, now = _brought(), bodies.client_key(), parts().now()
-    team = Fields(bodies.body()).text("team", TEAM_MAX, default="")
     with parts().ledger.writing() as tx:
-        if team and team not in {one.name for one in teams.every(tx)}:
-            raise UnknownTeam(f"({team}; GET /api/v1/teams has them)")
         handoff_id = guests.bring(tx, brought, account_id=guard.who().id, client_key=client_key, now=now)
         shown = _shown(tx, guests.visit(tx, handoff_id))
     return jsonify(shown), 201 if shown["asked_at"] == shapes.moment(now) else 200
@@ -58,17 +55,29 @@ def _brought() -> Brought:
     if not CHANNEL_NAME.fullmatch(channel):
         raise BadBody('(channel is a short name of small letters, digits, - and _, like "webchat")')
     slots = fields.plain("slots", SLOTS_MAX)
-    evidence = fields.text("evidence", TEXT_MAX, default="")
+    hints = {"evidence": fields.text("evidence", TEXT_MAX, default=""), "wanted_team": _team(fields)}
     return Brought(
         channel=channel,
         own_id=fields.text("conversation_id", OWN_ID_MAX),
         name=fields.text("name", NAME_MAX, default=""),
         reason=fields.word("reason", REASONS, Reason.ASKED),
         wish=fields.text("wish", TEXT_MAX, default=""),
-        slots=slots | ({"evidence": evidence} if evidence else {}),
+        slots=slots | {name: hint for name, hint in hints.items() if hint},
         lines=tuple(_line(one) for one in fields.objects("transcript", LINES_MAX)),
         language=fields.text("language", LANGUAGE_MAX, default=""),
     )
+
+
+def _team(fields: Fields) -> str:
+    """Return the team that is wanted; one of those there are."""
+    wanted = fields.text("team", TEAM_MAX, default="")
+    if not wanted:
+        return ""
+    with parts().ledger.reading() as tx:
+        known = [one.name for one in teams.every(tx)]
+    if wanted not in known:
+        raise UnknownTeam(f"({wanted}; there is {', '.join(known)})")
+    return wanted
 
 
 def _line(fields: Fields) -> Line:
