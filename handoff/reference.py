@@ -29,7 +29,7 @@ EXAMPLES: dict[str, Any] = {
             {"author": "contact", "text": "yes please"},
         ],
     },
-    "post_handoffs_id__messages": {"id": "m-17", "text": "It is the green one"},
+    "post_handoffs_id_messages": {"id": "m-17", "text": "It is the green one"},
     "post_hooks": {"url": "https://bot.example/baton", "events": ["message.created", "handoff.closed"]},
     "post_conversations_key_transfer": {"to": "ben@fernhill.example", "note": "She needs the Leeds store"},
     "post_conversations_key_template": {"name": "answer_ready", "language": "en", "blanks": ["Mia"]},
@@ -137,7 +137,7 @@ def _example(one: Operation) -> str:
     if one.body is not None:
         body = EXAMPLES.get(one.id, {"text": "Hello"})
         lines += ["-H 'Content-Type: application/json'", f"-d '{json.dumps(body, ensure_ascii=False)}'"]
-    path = one.path.replace("{key}", "$KEY").replace("{id_}", "$ID").replace("{message_id}", "$MESSAGE")
+    path = one.path.replace("{key}", "$KEY").replace("{id}", "$ID").replace("{message_id}", "$MESSAGE")
     path = path.replace("{delivery}", "$DELIVERY").replace("{call}", "$CALL")
     lines.append(f'"{request.host_url.rstrip("/")}{BASE}{path}"')
     return " \\\n  ".join(lines)

@@ -95,13 +95,13 @@ CONVERSATIONS = [
 
 MESSAGES = [
     Operation(
-        "post", "/messages/{id_}/again", "Send what failed once more", "Messages", Scope.WRITE,
+        "post", "/messages/{id}/again", "Send what failed once more", "Messages", Scope.WRITE,
         {200: thing(id=ID, again_of=ID, conversation=TEXT)},
         errors=("role_forbids", "not_yours", "unknown_message", "not_allowed", "overtaken", "window_closed", "blocked",
                 "too_long"),
     ),
     Operation(
-        "post", "/messages/{id_}/aside", "Let what failed rest", "Messages", Scope.WRITE,
+        "post", "/messages/{id}/aside", "Let what failed rest", "Messages", Scope.WRITE,
         {200: thing(id=ID, set_aside=YES, conversation=TEXT)},
         errors=("role_forbids", "not_yours", "unknown_message", "not_allowed"),
     ),

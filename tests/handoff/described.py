@@ -17,7 +17,7 @@ UNSAID = {405}  # for what is no call at all; a file's ranges are the server's m
 
 def path_of(rule: str) -> str:
     """Flask's rule as OpenAPI writes it."""
-    return re.sub(r"<(?:\w+:)?(\w+)>", r"{\1}", rule.removeprefix(BASE))
+    return re.sub(r"<(?:\w+:)?(\w+?)_?>", r"{\1}", rule.removeprefix(BASE))
 
 
 def watch(app: Flask) -> None:
