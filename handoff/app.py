@@ -24,6 +24,7 @@ from handoff import (
     desk,
     feed,
     files,
+    floor,
     guard,
     guests,
     health,
@@ -33,8 +34,10 @@ from handoff import (
     parts,
     reference,
     refusals,
+    reports,
     rest,
     signin,
+    teaming,
     updates,
     words,
 )
@@ -43,6 +46,7 @@ from handoff.parts import Parts
 from handoff.roles import Deed
 
 BODY_MAX = 64 * 1024
+ROOMS = (desk, files, live, updates, teaming, floor, reports, signin, health, integrations, reference, api)
 MORE_OF_THE_API = (guests, hooks, rest)  # importing them is what adds their calls to it
 SECURITY = {
     "Content-Security-Policy": (
@@ -58,7 +62,7 @@ SECURITY = {
 
 
 def create_app(settings: Settings | None = None, *, now: Clock = clock.now) -> Flask:
-    """Put the desk together: one ledger, one catalogue, one feed, a blueprint for each room."""
+    """Put the desk together: one ledger, one catalogue, one feed, and the blueprints."""
     settings = settings or Settings.from_env()
     ledger = Ledger(settings.database_url)
     tail = Feed(ledger)
@@ -69,7 +73,7 @@ def create_app(settings: Settings | None = None, *, now: Clock = clock.now) -> F
     parts.install(app, Parts(settings, ledger, Catalogue.load(ROOT / "data" / "responses"), now))
     feed.install(app, tail)
     guard.install(app)
-    for room in (desk, files, live, updates, signin, health, integrations, reference, api):
+    for room in ROOMS:
         app.register_blueprint(room.blueprint)
     guard.for_everybody(app.view_functions["static"])
     app.register_error_handler(BotError, refusals.refused)

@@ -7,8 +7,8 @@ from typing import Any
 
 from flask import Response, jsonify, request
 
-from bot.errors import UnknownHandoff, UnknownTeam
-from bot.ledger import guests, teams, transcript
+from bot.errors import UnknownHandoff
+from bot.ledger import guests, transcript
 from bot.ledger.guests import Brought, Line, Visit
 from bot.ledger.transaction import Transaction
 from bot.messages import TEXT_MAX
@@ -55,29 +55,18 @@ def _brought() -> Brought:
     if not CHANNEL_NAME.fullmatch(channel):
         raise BadBody('(channel is a short name of small letters, digits, - and _, like "webchat")')
     slots = fields.plain("slots", SLOTS_MAX)
-    hints = {"evidence": fields.text("evidence", TEXT_MAX, default=""), "wanted_team": _team(fields)}
+    evidence = fields.text("evidence", TEXT_MAX, default="")
     return Brought(
         channel=channel,
         own_id=fields.text("conversation_id", OWN_ID_MAX),
         name=fields.text("name", NAME_MAX, default=""),
         reason=fields.word("reason", REASONS, Reason.ASKED),
         wish=fields.text("wish", TEXT_MAX, default=""),
-        slots=slots | {name: hint for name, hint in hints.items() if hint},
+        slots=slots | ({"evidence": evidence} if evidence else {}),
         lines=tuple(_line(one) for one in fields.objects("transcript", LINES_MAX)),
         language=fields.text("language", LANGUAGE_MAX, default=""),
+        team=fields.text("team", TEAM_MAX, default=""),
     )
-
-
-def _team(fields: Fields) -> str:
-    """Return the team that is wanted; one of those there are."""
-    wanted = fields.text("team", TEAM_MAX, default="")
-    if not wanted:
-        return ""
-    with parts().ledger.reading() as tx:
-        known = [one.name for one in teams.every(tx)]
-    if wanted not in known:
-        raise UnknownTeam(f"({wanted}; there is {', '.join(known)})")
-    return wanted
 
 
 def _line(fields: Fields) -> Line:

@@ -31,6 +31,7 @@ EXAMPLES: dict[str, Any] = {
     },
     "post_handoffs_id_messages": {"id": "m-17", "text": "It is the green one"},
     "post_hooks": {"url": "https://bot.example/baton", "events": ["message.created", "handoff.closed"]},
+    "post_availability": {"available": False},
     "post_conversations_key_transfer": {"to": "ben@fernhill.example", "note": "She needs the Leeds store"},
     "post_conversations_key_template": {"name": "answer_ready", "language": "en", "blanks": ["Mia"]},
 }

@@ -1,4 +1,4 @@
-"""More of the API: a transcript to hand on, who is at the desk, and the teams."""
+"""More of the API: a transcript to hand on, who is at the desk, and the description of it all."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from enum import Enum
 
 from flask import Response, jsonify, render_template
 
-from bot.ledger import teams, transcript
+from bot.ledger import transcript
 from bot.ledger.transcript import Said
 from bot.messages import Media
 from bot.vocabulary import Author, Status
@@ -78,29 +78,6 @@ def accounts() -> Response:
                 "name": one.name,
                 "role": one.role.value,
                 "seen_at": shapes.moment(seen.get(one.id)),
-            }
-            for one in found
-        ]
-    )
-
-
-@api.get("/teams")
-@guard.with_token
-def every_team() -> Response:
-    """List the teams, and whether somebody is there now."""
-    now = parts().now()
-    with parts().ledger.reading() as tx:
-        guard.who().require(Deed.READ)
-        found = teams.every(tx)
-    return jsonify(
-        [
-            {
-                "id": str(one.id),
-                "name": one.name,
-                "zone": one.zone,
-                "hours": one.week,
-                "within_min": int(one.within.total_seconds() // 60),
-                "open": one.hours.opens(now) == now,
             }
             for one in found
         ]

@@ -20,7 +20,7 @@ from bot import messages as says
 from bot.conversation import CHANNEL, NEVER
 from bot.errors import Closed, UnknownHandoff
 from bot.hours import Hours
-from bot.ledger import changes, contacts, handoffs, hooks, outbox, promises
+from bot.ledger import changes, contacts, handoffs, hooks, outbox, promises, teams
 from bot.ledger.hooks import Answered, Call
 from bot.ledger.tables import conversations, messages
 from bot.ledger.tables import handoffs as handoffs_table
@@ -55,6 +55,7 @@ class Brought:
     slots: dict[str, Any] = field(default_factory=dict)
     lines: tuple[Line, ...] = ()
     language: str = ""
+    team: str = ""  # that is wanted, by its name
 
 
 @dataclass(frozen=True)
@@ -68,6 +69,7 @@ class Visit:
     own_id: str
     account_id: int
     reason: Reason
+    team_id: int
     agent: str  # who has it now
     place: int  # that was promised
     asked_at: datetime
@@ -92,8 +94,9 @@ def bring(tx: Transaction, brought: Brought, *, account_id: int, client_key: str
     _keep(tx, row, brought.lines, now)
     if row.holder is Holder.AGENT:
         return _open_one(tx, row.id)
+    team_id = teams.named(tx, brought.team).id if brought.team else None
     asked = handoffs.hand_off(
-        tx, row.key, reason=brought.reason, wish=brought.wish, slots=brought.slots, tell=None, now=now
+        tx, row.key, reason=brought.reason, wish=brought.wish, slots=brought.slots, tell=None, now=now, team_id=team_id
     )
     if not asked.merged:
         newest = {"handoff_id": asked.handoff_id, "client_key": client_key, "language": brought.language}
@@ -218,6 +221,7 @@ def visit(tx: Transaction, handoff_id: int) -> Visit:
         own_id=row.own_id,
         account_id=row.account_id,
         reason=row.reason,
+        team_id=row.team_id,
         agent=row.agent_name if held else "",
         place=row.place,
         asked_at=row.asked_at,
@@ -240,7 +244,7 @@ def promised(tx: Transaction, visit: Visit, now: datetime) -> tuple[Promise, Hou
     """Return what can be promised to a guest who waits as it stands now; None if they don't wait."""
     if visit.closed_at is not None or visit.taken_at is not None:
         return None
-    made, team = promises.make(tx, now, for_=visit.id)
+    made, team = promises.make(tx, now, team_id=visit.team_id, for_=visit.id)
     return made, team.hours
 
 

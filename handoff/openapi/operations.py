@@ -55,12 +55,18 @@ CONVERSATIONS = [
         also={"text/plain": {"type": "string"}, "text/html": {"type": "string"}}, errors=(UNKNOWN, "bad_body"),
         says="What both sides said and read, to be handed to the contact: no notes, nothing that did not arrive.",
     ),
-    _verb("take", "Take it", "already_taken"),
+    _verb("take", "Take it", "already_taken", "at_capacity"),
     _verb("requeue", "Put it back into the queue", "not_yours", "not_allowed"),
     _verb("give_back", "Return it to the bot", "not_yours", "not_allowed"),
     _verb(
-        "transfer", "Pass it on to a colleague", "not_yours", "unknown_account", "key_used", "too_long", "not_allowed",
-        body=given({"to": {"type": "string", "description": "an e-mail"}}, {"note": MAYBE_TEXT}), keyed=True,
+        "transfer", "Pass it on to a colleague, or to a team", "not_yours", "unknown_account", "unknown_team",
+        "at_capacity", "key_used", "too_long", "not_allowed", keyed=True,
+        body=given({}, {
+            "to": {"type": "string", "description": "an e-mail"},
+            "to_team": {"type": "string", "description": "a team's name, instead"},
+            "note": MAYBE_TEXT,
+            "beyond": YES | {"description": "though they have as many as they may hold; who leads may"},
+        }),
     ),
     Operation(
         "post", "/conversations/{key}/reply", "Reply to the contact", "Conversations", Scope.WRITE,
@@ -114,7 +120,9 @@ DESK = [
     Operation("get", "/accounts", "Who may hold conversations", "The desk", Scope.READ,
               {200: many(ref("Colleague"))}),
     Operation("get", "/teams", "The teams, and whether somebody is there", "The desk", Scope.READ,
-              {200: many(ref("Team"))}),
+              {200: many(ref("Team"))}, errors=("role_forbids",)),
+    Operation("post", "/availability", "Say whether you can be given conversations", "The desk", Scope.WRITE,
+              {200: thing(available=YES)}, body=given({"available": YES}), errors=("role_forbids",)),
     Operation(
         "get", "/updates", "What became of everything Meta brought", "The desk", Scope.ADMIN,
         {200: thing(tally=ref("Tally"), updates=many(ref("Update")))},

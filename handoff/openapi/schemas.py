@@ -13,6 +13,7 @@ from bot.vocabulary import (
     Outcome,
     Reason,
     Role,
+    Routing,
     Status,
     UpdateState,
 )
@@ -90,6 +91,8 @@ CONVERSATION = thing(
     due_at=maybe(MOMENT) | {"description": "by when who waits was promised a person"},
     late=YES,
     window_ends=maybe(MOMENT) | {"description": "until when a reply may be sent; null: closed, or there is none"},
+    team=maybe(TEXT),
+    needs=many(TEXT),
     slots=ANYTHING,
     wish=TEXT,
 )
@@ -187,7 +190,17 @@ TEMPLATE = thing(
 )
 WRITTEN = thing(id=ID, author=words(Author), text=TEXT, type=TEXT, at=MOMENT)
 COLLEAGUE = thing(email=TEXT, name=TEXT, role=words(Role), seen_at=maybe(MOMENT))
-TEAM = thing(id=ID, name=TEXT, zone=TEXT, hours=TEXT, within_min=COUNT, open=YES)
+TEAM = thing(
+    name=TEXT,
+    zone=TEXT,
+    hours=TEXT,
+    exceptions=TEXT,
+    within_min=COUNT,
+    routing=words(Routing),
+    capacity=maybe(COUNT),
+    open=YES,
+    opens_at=maybe(MOMENT),
+)
 ACCOUNT = thing(email=TEXT, name=TEXT, role=words(Role), scopes=many(words(Scope)))
 TRANSCRIPT = thing(
     conversation=TEXT,
