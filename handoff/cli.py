@@ -1,4 +1,4 @@
-"""`python -m handoff`: migrate · watch · close-idle · team · account add, reset, … · token add · alarm clear.
+"""`python -m handoff`: migrate · watch · close-idle · team · account … · token … · hook … · alarm clear.
 
 One line out, or a sentence.
 """
@@ -21,7 +21,7 @@ from bot.ledger import alarms
 from bot.ledger.transaction import Ledger, Transaction
 from bot.settings import ROOT, Settings
 from bot.vocabulary import Role
-from handoff import agents, migrate, team_cli
+from handoff import agents, migrate, programs, team_cli
 from handoff.presence import Patience
 from handoff.watch import Watch, Watching
 
@@ -81,10 +81,7 @@ def _parser() -> argparse.ArgumentParser:
     team_cli.seat_arguments(seat)
     seat.set_defaults(run=_account_seat)
 
-    token = rooms.add_parser("token", help="bearer tokens for the API").add_subparsers(required=True, metavar="verb")
-    new = token.add_parser("add", help="make a token that acts as this account; prints it, once")
-    new.add_argument("email")
-    new.set_defaults(run=_token_add)
+    programs.add_parsers(rooms)
 
     alarm = rooms.add_parser("alarm", help="what somebody must look at").add_subparsers(required=True, metavar="verb")
     clear = alarm.add_parser("clear", help="somebody has looked; it is raised again when it happens again")
@@ -98,8 +95,7 @@ def _migrate(_asked: argparse.Namespace, settings: Settings) -> str:
     return f"The database is at {migrate.HEAD}."
 
 
-def _a_watch(settings: Settings) -> Watch:
-    ledger = Ledger(settings.database_url)
+def _a_watch(settings: Settings, ledger: Ledger) -> Watch:
     migrate.require_head(ledger)
     watching = Watching(
         Alerts.of(settings),
@@ -115,15 +111,21 @@ def _a_watch(settings: Settings) -> Watch:
 def _close_idle(asked: argparse.Namespace, settings: Settings) -> str:
     if not settings.close_idle_h:
         return "Nothing is ever closed: BATON_CLOSE_IDLE_H is 0."
-    closed = _a_watch(settings).close_idle()
+    ledger = Ledger(settings.database_url)
+    try:
+        closed = _a_watch(settings, ledger).close_idle()
+    finally:
+        ledger.close()
     return f"{closed} given back to the bot."
 
 
 def _watch(asked: argparse.Namespace, settings: Settings) -> str:
-    watch = _a_watch(settings)
+    ledger = Ledger(settings.database_url)
+    watch = _a_watch(settings, ledger)
     for told in (signal.SIGTERM, signal.SIGINT):
         signal.signal(told, lambda *_: watch.stop())
-    watch.run()
+    with programs.calling(ledger, settings):
+        watch.run()
     return "Stopped"
 
 
@@ -151,10 +153,6 @@ def _account_reset(asked: argparse.Namespace, settings: Settings) -> str:
 def _account_disable(asked: argparse.Namespace, settings: Settings) -> str:
     email = _write(settings, lambda tx: agents.disable(tx, asked.email, clock.now()))
     return f"{email} can't sign in any more."
-
-
-def _token_add(asked: argparse.Namespace, settings: Settings) -> str:
-    return _write(settings, lambda tx: agents.add_token(tx, asked.email, clock.now()))
 
 
 def _alarm_clear(asked: argparse.Namespace, settings: Settings) -> str:

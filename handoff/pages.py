@@ -71,6 +71,7 @@ class Row:
     holder: Holder
     asks: bool  # it is this agent's, and the contact has no answer yet
     news: str  # what the desk rings for when it is new
+    channel: str  # where another bot speaks with them; "" is WhatsApp
 
 
 @dataclass(frozen=True)
@@ -200,6 +201,7 @@ def _row(one: Conversation, viewer: Viewer, timer: Running | None, *, place: str
         holder=one.holder,
         asks=asks is not None,
         news=_news(one),
+        channel=one.channel,
     )
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from bot.conversation import window_is_open
+from bot.conversation import channel_of, window_is_open
 from bot.ledger import handoffs as holding
 from bot.ledger import outbox, waits
 from bot.ledger.tables import contacts, conversations, handoffs
@@ -47,7 +47,9 @@ def _close(tx: Transaction, row: Any, now: datetime, words: Outbound) -> bool:
     if not answered and one.row.promised_at is not None:
         return False  # nor did they ever get one
     blocked = tx.execute(sa.select(contacts.c.blocked_at).where(contacts.c.id == row.contact_id)).scalar()
-    may_say = answered and window_is_open(row.window_ends, now) and blocked is None
+    may_say = (
+        answered and window_is_open(row.window_ends, now) and blocked is None and not channel_of(row.phone_number_id)
+    )
     holding.end(tx, row, Outcome.IDLE, words=words if may_say else None, now=now)
     return True
 
