@@ -16,6 +16,8 @@ from handoff.openapi.schemas import SCHEMAS, Schema
 blueprint = Blueprint("reference", __name__)
 
 EXAMPLES: dict[str, Any] = {
+    "post_conversations_key_snooze": {"until": "2026-12-01T09:00:00+00:00", "tell": True},
+    "post_conversations_key_give_back": {"outcome": "solved", "summary": "A new parcel goes out."},
     "post_handoffs": {
         "channel": "webchat",
         "conversation_id": "c-4711",
