@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 
 from bot.errors import BotError
@@ -21,11 +21,16 @@ class Deed(Enum):
     SPEAK = "take conversations or reply"
     LEAD = "act in conversations that are not yours"
     LOOK_AFTER = "look after deliveries"
+    ADMIT = "look after accounts"
+    AUDIT = "read the audit log"
+
+
+ADMINS_ONLY = frozenset({Deed.LOOK_AFTER, Deed.ADMIT, Deed.AUDIT})
 
 
 MAY: dict[Role, frozenset[Deed]] = {
     Role.AGENT: frozenset({Deed.READ, Deed.NOTE, Deed.SPEAK}),
-    Role.SUPERVISOR: frozenset(Deed) - {Deed.LOOK_AFTER},
+    Role.SUPERVISOR: frozenset(Deed) - ADMINS_ONLY,
     Role.ADMIN: frozenset(Deed),
     Role.CONTENT: frozenset({Deed.READ, Deed.NOTE}),
 }
@@ -40,6 +45,8 @@ class Account:
     name: str
     role: Role
     must_change_password: bool = False
+    must_add_factor: bool = False  # an admin says that who has this role needs a second one
+    address: str = field(default="", compare=False)  # where this request of theirs came from, for the audit log
 
     def may(self, deed: Deed) -> bool:
         """Say whether the role allows it."""
