@@ -21,9 +21,9 @@ blueprint = Blueprint("accounts", __name__, url_prefix="/accounts")
 
 ROLES: dict[Role, str] = {
     Role.AGENT: "takes conversations and answers",
-    Role.SUPERVISOR: "and acts in colleagues' conversations",
+    Role.SUPERVISOR: "does what an agent does, and steps into colleagues' conversations",
     Role.CONTENT: "reads along and writes notes; never to contacts",
-    Role.ADMIN: "and looks after accounts, deliveries and settings",
+    Role.ADMIN: "does all of that, and looks after accounts, deliveries and settings",
 }
 HAS_ONE = "There is an account with this e-mail already. Open it in the list to give it a new password."
 DONE = {
