@@ -197,6 +197,7 @@ def add_token(tx: Transaction, email: str, now: datetime) -> str:
         raise UnknownAccount(f"({row.email} is disabled)")
     token = "baton_" + secrets.token_urlsafe(32)
     tx.execute(sa.insert(tokens).values(hash=fingerprint(token), account_id=row.id, created_at=now))
+    trail.write(tx, Act.TOKEN_ADDED, None, subject=trail.of_account(row.email), now=now)
     return token
 
 

@@ -22,7 +22,8 @@ from bot.ledger.transaction import Ledger, Transaction
 from bot.promises import moment
 from bot.settings import ROOT, Settings
 from bot.vocabulary import Role
-from handoff import agents, entry, migrate, second
+from handoff import agents, entry, migrate, second, trail
+from handoff.acts import Act
 from handoff.presence import Patience
 from handoff.watch import Watch, Watching
 
@@ -139,6 +140,8 @@ def _team(asked: argparse.Namespace, settings: Settings) -> str:
                 within_min=int(one.within.total_seconds() // 60) if asked.within is None else asked.within,
             )
         now = clock.now()
+        if any(value is not None for value in told):
+            trail.write(tx, Act.TEAM_CHANGED, None, subject=f"team {one.name}", now=now)
         opens = one.hours.opens(now)
         here = "there now" if opens == now else f"back {moment(opens, now, one.hours)}" if opens else "never there"
         except_ = f", except {'; '.join(one.exceptions.splitlines())}" if one.exceptions else ""

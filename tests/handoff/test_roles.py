@@ -1,8 +1,8 @@
 """Every page and call against every role: the table in handoff/README.md ("Who may do what") is true, and whole.
 
 A new route fails here until it has a row there. The failure prints the row as the desk answers now: read it, and copy
-it if it is what you mean. The paths, forms and bodies a row is tried with are SAMPLES, FORM and BODIES below; a call that
-needs another body than most has a line in BODIES. A row may say which case it is: "a colleague's".
+it if it is what you mean. The paths, forms and bodies a row is tried with are SAMPLES, FORM and BODIES below; a call
+that needs another body than most has a line in BODIES. A row may say which case it is: "a colleague's".
 """
 
 from __future__ import annotations
