@@ -35,6 +35,7 @@ class Act(str, Enum):
     TEAM_CHANGED = "team_changed"
     SETTING_CHANGED = "setting_changed"
     TRANSFERRED = "transferred"
+    PUT_BACK = "put_back"
     BLOCKED = "blocked"
     UNBLOCKED = "unblocked"
     SENT_AGAIN = "sent_again"
@@ -69,6 +70,7 @@ ACTS: dict[Act, str] = {
     Act.TEAM_CHANGED: "Changed a team",
     Act.SETTING_CHANGED: "Changed a setting",
     Act.TRANSFERRED: "Passed a conversation on",
+    Act.PUT_BACK: "Put back what a colleague had",
     Act.BLOCKED: "Blocked a contact",
     Act.UNBLOCKED: "Unblocked a contact",
     Act.SENT_AGAIN: "Sent a failed message again",

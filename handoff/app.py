@@ -27,14 +27,17 @@ from handoff import (
     desk,
     feed,
     files,
+    floor,
     guard,
     health,
     live,
     office,
     parts,
     refusals,
+    reports,
     setup,
     signin,
+    teaming,
     updates,
     words,
 )
@@ -66,7 +69,7 @@ ONLY_TLS = "max-age=31536000"  # said over TLS alone: who has once come safely n
 
 
 def create_app(settings: Settings | None = None, *, now: Clock = clock.now) -> Flask:
-    """Put the desk together: one ledger, one catalogue, one feed, every blueprint."""
+    """Put the desk together: one ledger, one catalogue, one feed, and the blueprints."""
     settings = settings or Settings.from_env()
     ledger = Ledger(settings.database_url)
     tail = Feed(ledger)
@@ -77,7 +80,8 @@ def create_app(settings: Settings | None = None, *, now: Clock = clock.now) -> F
     parts.install(app, Parts(settings, ledger, Catalogue.load(ROOT / "data" / "responses"), now))
     feed.install(app, tail)
     guard.install(app)
-    for room in (desk, files, live, updates, account, accounts, audit, signin, setup, health, api):
+    at_work, beside = (desk, files, live, updates), (teaming, floor, reports, account, accounts, audit)
+    for room in (*at_work, *beside, signin, setup, health, api):
         app.register_blueprint(room.blueprint)
     guard.for_everybody(app.view_functions["static"])
     app.register_error_handler(BotError, refusals.refused)

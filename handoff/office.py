@@ -22,6 +22,9 @@ class Place:
 
 PLACES = (
     Place("Desk", "desk.home", Deed.READ),
+    Place("Floor", "floor.page", Deed.OVERSEE),
+    Place("Reports", "reports.page", Deed.OVERSEE),
+    Place("Teams", "teaming.page", Deed.ARRANGE),
     Place("Updates", "updates.page", Deed.LOOK_AFTER),
     Place("Accounts", "accounts.page", Deed.ADMIT),
     Place("Audit log", "audit.page", Deed.AUDIT),

@@ -98,3 +98,26 @@ def test_accounts_are_listed_changed_and_let_in_again(quick_url: str) -> None:
     assert "ada@fernhill.example agent disabled - never Ada Kim\n" in run(quick_url, "account", "list").stdout
     assert run(quick_url, "account", "enable", "ada@fernhill.example").returncode == 0
     assert run(quick_url, "account", "totp-off", "ada@fernhill.example").stdout.endswith("it was not on\n")
+
+
+def test_a_team_is_made_routed_staffed_and_retired_from_the_command_line(quick_url: str) -> None:
+    run(quick_url, "account", "add", "ann@fernhill.example", "--role", "agent")
+    made = run(
+        quick_url, "team", "--name", "Returns", "--add", "--routing", "round_robin", "--capacity", "4",
+        "--join", "ann@fernhill.example",
+    )  # fmt: skip
+    line = "Returns: always (UTC), within 15 minutes; round robin; at most 4 at once; there now.\n"
+    assert (made.stdout, made.stderr) == (line, "")
+    assert run(quick_url, "team").stdout.splitlines()[1:] == [line.strip()], "without a name all of them are shown"
+    sits = run(quick_url, "account", "seat", "ann@fernhill.example", "--skills", "German, returns", "--capacity", "2")
+    assert sits.stdout == "ann@fernhill.example: Returns; 2 at once, has 0; knows german, returns.\n"
+    for words, why in (
+        (("team", "--name", "Returns", "--capacity", "any"), "say how many"),
+        (("team", "--name", "Returns", "--capacity", "lots"), "say a number"),
+        (("team", "--name", "returns", "--add"), "there is a team named Returns"),
+        (("team", "--name", "Nowhere"), "there is Service, Returns"),
+        (("team", "--retire"), "rename it instead"),
+    ):
+        refused = run(quick_url, *words)
+        assert (refused.returncode, refused.stdout) == (1, "") and why in refused.stderr, words
+    assert run(quick_url, "team", "--name", "Returns", "--retire").stdout == "Returns is retired.\n"
