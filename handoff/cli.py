@@ -128,16 +128,10 @@ def _watch(asked: argparse.Namespace, settings: Settings) -> str:
 def _team(asked: argparse.Namespace, settings: Settings) -> str:
     def verb(tx: Transaction) -> str:
         said = team_cli.run(tx, asked, clock.now())
-        told = {
-            name
-            for name, value in vars(asked).items()
-            if name not in {"run", "name"} and value not in (None, False, [])
-        }
-        if told:
-            what = ", ".join(sorted(told))
-            trail.write(
-                tx, Act.TEAM_CHANGED, None, subject=f"team {asked.name or 'the first'}", now=clock.now(), what=what
-            )
+        changed = [name for name, value in sorted(vars(asked).items()) if name in team_cli.CHANGES and value]
+        if changed:
+            about = f"team {asked.name or 'Service'}"
+            trail.write(tx, Act.TEAM_CHANGED, None, subject=about, now=clock.now(), what=", ".join(changed))
         return said
 
     return _write(settings, verb)
