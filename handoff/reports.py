@@ -16,7 +16,8 @@ from bot.ledger import history
 from bot.ledger.history import Which
 from bot.ledger.transaction import Transaction
 from bot.vocabulary import Reason
-from handoff import agents, guard, pages, reporting, words
+from handoff import agents, guard, pages, reporting, trail, words
+from handoff.acts import Act
 from handoff.desk import viewer
 from handoff.parts import parts
 from handoff.reporting import DAYS_MAX, Chosen
@@ -95,6 +96,9 @@ def sheet(name: str) -> Response:
             if found is None:
                 raise NotFound
             text = as_csv(found.head, found.rows)
+    with parts().ledger.writing() as tx:
+        days = {"first": str(chosen.first), "last": str(chosen.last)}
+        trail.write(tx, Act.EXPORTED, guard.who(), subject=f"report {name}", now=now, **days)
     log.info("a report was saved", extra={"action": "report_saved", "sheet": name, "account": guard.who().id})
     named = f"baton-{name}-{chosen.first}-{chosen.last}.csv"
     headers = {"Content-Disposition": f'attachment; filename="{named}"'}

@@ -16,13 +16,14 @@ from bot.content.catalogue import Catalogue
 from bot.content.telling import telling
 from bot.ledger import handoffs, promises
 from bot.ledger.transaction import Ledger, Transaction
-from handoff import giving, members, presence
+from handoff import giving, members, presence, trail
 from handoff.presence import Patience
 
 log = logging.getLogger(__name__)
 
 LOOKS_EVERY_S = 2.0
 LEASES_EVERY = timedelta(seconds=15)  # agents are given minutes
+PRUNES_EVERY = timedelta(hours=1)
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,7 @@ class Watching:
     alerts: Alerts = field(default_factory=Alerts)
     alert_after: timedelta = timedelta(minutes=5)  # of opening time
     patience: Patience = field(default_factory=Patience)
+    keep_audit: timedelta = timedelta(days=400)
 
 
 class Watch:
@@ -45,6 +47,7 @@ class Watch:
         self._still = telling(catalogue, "utter_promise_still")
         self._stop = threading.Event()
         self._leases_seen_at: datetime | None = None
+        self._pruned_at: datetime | None = None
 
     def stop(self) -> None:
         """End soon."""
@@ -62,6 +65,7 @@ class Watch:
         self._do("broken", self._admit_broken)
         self._do("alerts", self._alert)
         self._do("left", self._bring_back)
+        self._do("audit", self._prune_audit)
         self._do("given", self._give)
 
     def _do(self, what: str, duty: Callable[[], object]) -> None:
@@ -109,6 +113,15 @@ class Watch:
                 return
         with self._ledger.writing() as tx:
             giving.give(tx, now)
+
+    def _prune_audit(self) -> None:
+        """Forget the part of the audit log that is too old to keep, a piece at a time."""
+        now = self._now()
+        if self._pruned_at is not None and now - self._pruned_at < PRUNES_EVERY:
+            return
+        with self._ledger.writing() as tx:
+            if trail.prune(tx, now - self._watching.keep_audit) < trail.PRUNED_AT_ONCE:
+                self._pruned_at = now
 
     def _alert(self) -> None:
         """Tell people who have no desk open that somebody waits, each waiting once."""
