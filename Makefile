@@ -24,7 +24,7 @@ simulator: setup ## a WhatsApp Cloud API alone, for any bot: make simulator WEBH
 
 # Whole Batons, with a dozen processes each: not beside the others, and the longest first.
 WHOLE := tests/chaos/test_chaos.py tests/journeys/test_kills.py tests/bot/test_launch.py tests/journeys/test_browser.py \
-	tests/journeys/test_story.py tests/journeys/test_promise.py
+	tests/journeys/test_hours.py tests/journeys/test_story.py tests/journeys/test_promise.py
 
 test: setup ## every test, its own set-up included
 	@$(VENV) tests/setup.py
