@@ -16,7 +16,7 @@ from bot.content.catalogue import Catalogue
 from bot.content.telling import telling
 from bot.ledger import handoffs, promises
 from bot.ledger.transaction import Ledger, Transaction
-from handoff import presence
+from handoff import giving, members, presence
 from handoff.presence import Patience
 
 log = logging.getLogger(__name__)
@@ -62,6 +62,7 @@ class Watch:
         self._do("broken", self._admit_broken)
         self._do("alerts", self._alert)
         self._do("left", self._bring_back)
+        self._do("given", self._give)
 
     def _do(self, what: str, duty: Callable[[], object]) -> None:
         try:
@@ -98,6 +99,16 @@ class Watch:
                         "an agent kept a contact waiting; it is in the queue again",
                         extra={"action": "brought_back", "account": waits.agent_id},
                     )
+                    members.overlooked(tx, waits.agent_id, now)
+
+    def _give(self) -> None:
+        """Give who waits to agents, where their team wants that."""
+        now = self._now()
+        with self._ledger.reading() as tx:
+            if not giving.is_due(tx, now):
+                return
+        with self._ledger.writing() as tx:
+            giving.give(tx, now)
 
     def _alert(self) -> None:
         """Tell people who have no desk open that somebody waits, each waiting once."""

@@ -10,7 +10,20 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.types import TypeDecorator
 
-from bot.vocabulary import Author, Change, Errand, FileState, Holder, Outcome, Reason, Status, TurnState, UpdateState
+from bot.vocabulary import (
+    Author,
+    Change,
+    Errand,
+    FileState,
+    Holder,
+    NeedOf,
+    Outcome,
+    Reason,
+    Routing,
+    Status,
+    TurnState,
+    UpdateState,
+)
 
 metadata = sa.MetaData(
     naming_convention={
@@ -159,6 +172,12 @@ conversations = sa.Table(
     sa.UniqueConstraint("phone_number_id", "contact_id"),
     sa.Index("ix_conversations_holder_last", "holder", "last_message_at"),
     sa.Index("ix_conversations_merged_into", "merged_into"),
+    sa.Index(
+        "ix_conversations_agent",
+        "agent_id",
+        sqlite_where=sa.text("agent_id IS NOT NULL"),
+        postgresql_where=sa.text("agent_id IS NOT NULL"),
+    ),
     sa.Index(
         "ix_conversations_undelivered",
         "id",
@@ -374,6 +393,21 @@ teams = sa.Table(
     sa.Column("hours", sa.String(1000), nullable=False, server_default="always"),  # see bot.hours.read
     sa.Column("exceptions", sa.String(4000), nullable=False, server_default=""),
     sa.Column("within_min", sa.Integer, nullable=False, server_default="15"),  # they want to answer, of opening time
+    sa.Column("routing", Word(Routing), nullable=False, server_default=Routing.PULL.value),
+    sa.Column("capacity", sa.Integer),  # conversations each member may hold at once, unless theirs is another
+    sa.Column("retired_at", Moment),
+)
+
+# What a handoff needs: a team, a skill, or both, for a reason, an intent, a slot or a word of the wish.
+needs = sa.Table(
+    "needs",
+    metadata,
+    sa.Column("id", Id, primary_key=True),
+    sa.Column("of", Word(NeedOf), nullable=False),
+    sa.Column("value", sa.String(100), nullable=False),  # asked; return_policy; order_number; language=german
+    sa.Column("skill", sa.String(40), nullable=False, server_default=""),
+    sa.Column("team_id", Id, sa.ForeignKey("teams.id")),
+    sa.UniqueConstraint("of", "value", "skill", "team_id"),
 )
 
 handoffs = sa.Table(
@@ -392,6 +426,10 @@ handoffs = sa.Table(
     sa.Column("outcome", Word(Outcome)),
     # What was promised. Nobody waits without a due time; see bot.ledger.promises.
     sa.Column("team_id", Id, nullable=False, server_default="1"),
+    sa.Column("needs", Json),  # the skills it needs, when it was opened; NULL: none
+    sa.Column(
+        "given_because", sa.String(300), nullable=False, server_default=""
+    ),  # it was given to who has it, and why
     sa.Column("place", sa.Integer, nullable=False, server_default="0"),  # in the queue, then; 0: nobody had to wait
     sa.Column("promised_at", Moment),
     sa.Column("due_at", Moment),
