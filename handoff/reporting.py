@@ -233,7 +233,9 @@ def _bars(counted: Sequence[tuple[str, int]]) -> list[Bar]:
 
 
 def _percent(number: int, whole: int) -> str:
-    return f"{100 * number / whole:.0f} %" if whole >= figures.ENOUGH_FOR_SHARES else ""
+    if whole < figures.ENOUGH_FOR_SHARES:
+        return ""
+    return "under 1 %" if 0 < 200 * number < whole else f"{100 * number / whole:.0f} %"
 
 
 def _top(most: int) -> int:

@@ -15,6 +15,7 @@ from bot.errors import BotError
 from bot.ledger import history, teams
 from bot.ledger.history import Which
 from bot.ledger.transaction import Transaction
+from bot.messages import can_be_kept
 from bot.vocabulary import Reason
 from handoff import agents, guard, pages, reporting, words
 from handoff.desk import viewer
@@ -102,7 +103,8 @@ def sheet(name: str) -> Response:
 
 
 def _chosen(tx: Transaction) -> Chosen:
-    which = Which(_id("team"), _id("agent"), _reason(), request.args.get("number") or None)
+    number = request.args.get("number", "")
+    which = Which(_id("team"), _id("agent"), _reason(), number if number and can_be_kept(number) else None)
     if which.team_id is not None and which.team_id not in teams.names(tx):
         which = Which(None, which.agent_id, which.reason, which.number)
     today = _today(reporting.zone_of(tx, which.team_id))
