@@ -26,11 +26,16 @@ from handoff import (
     files,
     floor,
     guard,
+    guests,
     health,
+    hooks,
+    integrations,
     live,
     parts,
+    reference,
     refusals,
     reports,
+    rest,
     signin,
     teaming,
     updates,
@@ -41,6 +46,8 @@ from handoff.parts import Parts
 from handoff.roles import Deed
 
 BODY_MAX = 64 * 1024
+ROOMS = (desk, files, live, updates, teaming, floor, reports, signin, health, integrations, reference, api)
+MORE_OF_THE_API = (guests, hooks, rest)  # importing them is what adds their calls to it
 SECURITY = {
     "Content-Security-Policy": (
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; media-src 'self'; "
@@ -66,7 +73,7 @@ def create_app(settings: Settings | None = None, *, now: Clock = clock.now) -> F
     parts.install(app, Parts(settings, ledger, Catalogue.load(ROOT / "data" / "responses"), now))
     feed.install(app, tail)
     guard.install(app)
-    for room in (desk, files, live, updates, teaming, floor, reports, signin, health, api):
+    for room in ROOMS:
         app.register_blueprint(room.blueprint)
     guard.for_everybody(app.view_functions["static"])
     app.register_error_handler(BotError, refusals.refused)
