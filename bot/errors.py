@@ -67,6 +67,14 @@ class BadHours(BotError):
     """These opening hours can't be read."""
 
 
+class BadSnooze(BotError):
+    """Until when it is put aside can't be that."""
+
+
+class BadOutcome(BotError):
+    """A handoff can't end like that."""
+
+
 class UnknownTeam(BotError):
     """There is no such team."""
 

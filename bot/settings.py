@@ -48,6 +48,9 @@ class Settings:
     agent_away_min: float = 10  # how long a contact waits for an agent who is gone, before others see them again
     agent_silent_min: float = 30  # … and for one who is there; 0: for ever
     alert_after_min: float = 5  # how long a contact waits for a person before people away from the desk are told
+    close_idle_h: float = 20  # what an agent has and nobody writes in any more is given back after that; 0: never
+    ask_csat: bool = True  # ask contacts how they found the people
+    window_template: tuple[str, str] | None = None  # name and language; sent before a window closes on who waits
     backoffice_url: str = ""
     demo_shop: bool = False  # set by `make up` only
     bot_invited: bool = True  # may the bot help while a contact waits in the queue
@@ -106,6 +109,9 @@ class Settings:
             agent_away_min=number("BATON_AGENT_AWAY_MIN", cls.agent_away_min, 0, 24 * 60),
             agent_silent_min=number("BATON_AGENT_SILENT_MIN", cls.agent_silent_min, 0, 24 * 60),
             alert_after_min=number("BATON_ALERT_AFTER_MIN", cls.alert_after_min, 0.01, 24 * 60),
+            close_idle_h=number("BATON_CLOSE_IDLE_H", cls.close_idle_h, 0, 24 * 30),
+            ask_csat=yes("BATON_ASK_CSAT", cls.ask_csat),
+            window_template=said.template("BATON_WINDOW_TEMPLATE"),
             backoffice_url=url("BACKOFFICE_URL", ""),
             demo_shop=yes("BATON_DEMO_SHOP", False),
             bot_invited=yes("BATON_BOT_INVITED", True),
@@ -176,6 +182,15 @@ class _Said:
         if not least <= found <= most:
             raise BadSettings(f"{name} is {words!r}; it must be a number from {least:g} to {most:g}")
         return found
+
+    def template(self, name: str) -> tuple[str, str] | None:
+        words = self.text(name)
+        template, _, language = words.partition("/")
+        if words and not (template.strip() and language.strip()):
+            raise BadSettings(
+                f"{name} is {words!r}; it must be a template's name and language, like still_waiting/en_GB"
+            )
+        return (template.strip(), language.strip()) if words else None
 
     def url(self, name: str, default: str) -> str:
         words = self.text(name, default).rstrip("/")

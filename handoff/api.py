@@ -13,7 +13,7 @@ from bot.ledger.transaction import Transaction
 from bot.ledger.transcript import Conversation
 from bot.messages import MEDIA_MAX_BYTES, TEXT_MAX, can_be_kept
 from bot.vocabulary import Author, Holder, UpdateState
-from handoff import assignments, guard, members, paging, refusals, shapes
+from handoff import assignments, endings, guard, members, paging, refusals, shapes, snoozing
 from handoff.assignments import UnknownDelivery, UnknownMessage, Written
 from handoff.bodies import body as _body
 from handoff.bodies import client_key as _client_key
@@ -106,7 +106,7 @@ def take(key: str) -> Response:
 def requeue(key: str) -> Response:
     """Put it back into the queue."""
     with parts().ledger.writing() as tx:
-        assignments.requeue(tx, key, guard.who(), parts().now())
+        assignments.requeue(tx, key, guard.who(), parts().now(), tell=parts().requeued())
     return _conversation(key)
 
 
@@ -124,18 +124,55 @@ def transfer(key: str) -> Response:
         if isinstance(to, str):
             kept = assignments.transfer(tx, key, who, to, text, client_key=client_key, now=now, beyond=beyond)
         else:
-            kept = assignments.transfer_to_team(tx, key, who, named[0], text, client_key=client_key, now=now)
+            kept = assignments.transfer_to_team(
+                tx, key, who, named[0], text, client_key=client_key, now=now, tell=parts().requeued()
+            )  # fmt: skip
     return _conversation(kept)
 
 
 @blueprint.post("/conversations/<key>/give_back")
 @guard.with_token
 def give_back(key: str) -> Response:
-    """Return it to the bot."""
-    goodbye = parts().goodbye()
+    """Return it to the bot; the body may say how it went."""
+    guard.who().require(Deed.SPEAK)
+    goodbye, ends = parts().goodbye(), endings.read(_body() if request.get_data() else {})
     with parts().ledger.writing() as tx:
-        assignments.give_back(tx, key, guard.who(), goodbye, parts().now())
+        assignments.give_back(tx, key, guard.who(), goodbye, parts().now(), ends=ends, ask=parts().ask_csat())
     return _conversation(key)
+
+
+@blueprint.post("/conversations/<key>/snooze")
+@guard.with_token
+def snooze(key: str) -> Response:
+    """Put it aside until a time, or until the contact writes."""
+    guard.who().require(Deed.SPEAK)
+    body, now = _body(), parts().now()
+    if not isinstance(body.get("tell", False), bool):
+        raise BadBody('("tell" is true or false)')
+    with parts().ledger.writing() as tx:
+        hours = assignments.hours_of(tx, key)
+        wanted = snoozing.said(body.get("until"), tells=body.get("tell", False), now=now, hours=hours)
+        assignments.snooze(tx, key, guard.who(), wanted, words=parts().snoozed(wanted.when), now=now)
+    return _conversation(key)
+
+
+@blueprint.post("/conversations/<key>/wake")
+@guard.with_token
+def wake(key: str) -> Response:
+    """Take it up again before its time."""
+    with parts().ledger.writing() as tx:
+        assignments.wake(tx, key, guard.who(), parts().now())
+    return _conversation(key)
+
+
+@blueprint.get("/conversations/<key>/handoffs")
+@guard.with_token
+def handoffs(key: str) -> Response:
+    """List every time a person was needed: why, how it went, how long it took. Oldest first."""
+    with parts().ledger.reading() as tx:
+        guard.who().require(Deed.READ)
+        found = transcript.episodes_of(tx, transcript.conversation(tx, key).id)
+    return jsonify([shapes.episode(one) for one in found])
 
 
 @blueprint.post("/conversations/<key>/reply")

@@ -15,7 +15,10 @@ import sqlalchemy as sa
 
 from bot.conversation import window_is_open
 from bot.errors import Blocked, BotError, NotAllowed, TooLong, WindowClosed
-from bot.ledger import changes, errands, handoffs, inbox, outbox, teams, transcript
+from bot.hours import Hours
+from bot.ledger import changes, errands, handoffs, inbox, outbox, snoozes, teams, transcript, waits
+from bot.ledger.promises import Tell
+from bot.ledger.ratings import Ask
 from bot.ledger.tables import messages
 from bot.ledger.transaction import Transaction
 from bot.ledger.upsert import insert_new
@@ -23,8 +26,10 @@ from bot.messages import Outbound, Template, Text, can_be_kept
 from bot.vocabulary import Author, Change, Holder
 from handoff import agents, members, trail
 from handoff.acts import Act
+from handoff.endings import NOT_SAID, Ending
 from handoff.filling import BadTemplate, Wanted, filled
 from handoff.roles import Account, Deed
+from handoff.snoozing import Snooze
 from handoff.tables import notes
 
 log = logging.getLogger(__name__)
@@ -79,10 +84,10 @@ def take(tx: Transaction, key: str, account: Account, now: datetime) -> bool:
     return handoffs.take(tx, _kept(tx, key), agent_id=account.id, agent_name=account.name, now=now, most=most)
 
 
-def requeue(tx: Transaction, key: str, account: Account, now: datetime) -> None:
-    """Put it back into the queue, for a colleague."""
+def requeue(tx: Transaction, key: str, account: Account, now: datetime, *, tell: Tell | None = None) -> None:
+    """Put it back into the queue, for a colleague; `tell` makes the words for what the contact is promised anew."""
     account.require(Deed.SPEAK)
-    handoffs.requeue(tx, _kept(tx, key), agent_id=account.id, now=now)
+    handoffs.requeue(tx, _kept(tx, key), agent_id=account.id, tell=tell, now=now)
 
 
 def put_back(tx: Transaction, key: str, account: Account, now: datetime) -> None:
@@ -140,7 +145,15 @@ def transfer(
 
 
 def transfer_to_team(
-    tx: Transaction, key: str, account: Account, name: str, text: str, *, client_key: str | None, now: datetime
+    tx: Transaction,
+    key: str,
+    account: Account,
+    name: str,
+    text: str,
+    *,
+    client_key: str | None,
+    now: datetime,
+    tell: Tell | None = None,
 ) -> str:
     """Pass it on to a team, with a note for them; it waits in their queue. Return its key. Twice is as good as once."""
     account.require(Deed.SPEAK)
@@ -151,21 +164,59 @@ def transfer_to_team(
     _require_may_act(tx, key, account)
     if text.strip():
         note(tx, key, account, text, client_key=client_key, now=now)
-    handoffs.pass_to_team(tx, key, team.id, now)
+    handoffs.pass_to_team(tx, key, team.id, now, tell=tell)
     extra = {"action": "transferred", "conversation": key, "account": account.id, "team": team.id}
     log.info("a conversation was passed on to a team", extra=extra)
     return key
 
 
-def give_back(tx: Transaction, key: str, account: Account, words: Outbound | None, now: datetime) -> None:
-    """Return it to the bot, with `words` as the desk's last ones to the contact while they may be sent."""
+def give_back(
+    tx: Transaction,
+    key: str,
+    account: Account,
+    words: Outbound | None,
+    now: datetime,
+    *,
+    ends: Ending = NOT_SAID,
+    ask: Ask | None = None,
+) -> None:
+    """Return it to the bot, with `words` as the desk's last ones to the contact while they may be sent; under them
+    `ask` puts the question how they found it, if that is due.
+    """
     account.require(Deed.SPEAK)
     conversation = transcript.conversation(tx, key)
     key = conversation.key
     row = handoffs.require_held_by(tx, key, account.id)
     may_speak = window_is_open(row.window_ends, now) and not conversation.contact.blocked
     may_speak = may_speak and not conversation.channel  # those words are our bot's, and a guest's bot is another one
-    handoffs.give_back(tx, key, agent_id=account.id, words=words if may_speak else None, now=now)
+    handoffs.give_back(
+        tx,
+        key,
+        agent_id=account.id,
+        words=words if may_speak else None,
+        outcome=ends.outcome,
+        summary=ends.summary,
+        ask=ask if may_speak else None,
+        now=now,
+    )
+
+
+def snooze(tx: Transaction, key: str, account: Account, wanted: Snooze, *, words: Outbound, now: datetime) -> None:
+    """Put it aside for a while; `words` tell the contact, while they may be sent."""
+    account.require(Deed.SPEAK)
+    said = words if wanted.tells else None
+    snoozes.snooze(tx, _kept(tx, key), agent_id=account.id, until=wanted.until, words=said, now=now)
+
+
+def wake(tx: Transaction, key: str, account: Account, now: datetime) -> None:
+    """Take it up again before its time."""
+    account.require(Deed.SPEAK)
+    snoozes.wake(tx, _kept(tx, key), agent_id=account.id, now=now)
+
+
+def hours_of(tx: Transaction, key: str) -> Hours:
+    """Return when the team is there that a conversation's handoff belongs to."""
+    return teams.team(tx, transcript.conversation(tx, key).team_id or teams.FIRST).hours
 
 
 def reply(
@@ -235,6 +286,7 @@ def _say(
         reply_to=None if to is None else _wamid_of(tx, row.id, to),
         now=now,
     )
+    waits.settle(tx, row.id, now)
     return Written(cast("int", message_id), text, now)  # words bound to no epoch are never refused
 
 

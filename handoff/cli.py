@@ -1,4 +1,4 @@
-"""`python -m handoff`: migrate · watch · team · setup-code · account … · token … · hook … · alarm clear.
+"""`python -m handoff`: migrate · watch · close-idle · team · setup-code · account … · token … · hook … · alarm clear.
 
 One line out, or a sentence; `account list` has a line for each.
 """
@@ -48,6 +48,11 @@ def _parser() -> argparse.ArgumentParser:
     rooms = parser.add_subparsers(required=True, metavar="command")
     upgrade = rooms.add_parser("migrate", help="bring the database to the newest migration")
     upgrade.set_defaults(run=_migrate)
+
+    idle = rooms.add_parser(
+        "close-idle", help="look once for idle conversations and give them back (`watch` does, too)"
+    )
+    idle.set_defaults(run=_close_idle)
 
     watch = rooms.add_parser("watch", help="look after everybody who waits, until told to stop (`make up` starts it)")
     watch.set_defaults(run=_watch)
@@ -106,16 +111,34 @@ def _migrate(_asked: argparse.Namespace, settings: Settings) -> str:
     return f"The database is at {migrate.HEAD}."
 
 
-def _watch(asked: argparse.Namespace, settings: Settings) -> str:
-    ledger = Ledger(settings.database_url)
+def _a_watch(settings: Settings, ledger: Ledger) -> Watch:
     migrate.require_head(ledger)
     watching = Watching(
         Alerts.of(settings),
         timedelta(minutes=settings.alert_after_min),
         Patience(timedelta(minutes=settings.agent_away_min), timedelta(minutes=settings.agent_silent_min)),
-        timedelta(days=settings.keep_audit_days),
+        keep_audit=timedelta(days=settings.keep_audit_days),
+        close_idle=timedelta(hours=settings.close_idle_h),
+        window_template=settings.window_template,
+        bot_invited=settings.bot_invited,
     )
-    watch = Watch(ledger, Catalogue.load(ROOT / "data" / "responses"), clock.now, watching)
+    return Watch(ledger, Catalogue.load(ROOT / "data" / "responses"), clock.now, watching)
+
+
+def _close_idle(asked: argparse.Namespace, settings: Settings) -> str:
+    if not settings.close_idle_h:
+        return "Nothing is ever closed: BATON_CLOSE_IDLE_H is 0."
+    ledger = Ledger(settings.database_url)
+    try:
+        closed = _a_watch(settings, ledger).close_idle()
+    finally:
+        ledger.close()
+    return f"{closed} given back to the bot."
+
+
+def _watch(asked: argparse.Namespace, settings: Settings) -> str:
+    ledger = Ledger(settings.database_url)
+    watch = _a_watch(settings, ledger)
     for told in (signal.SIGTERM, signal.SIGINT):
         signal.signal(told, lambda *_: watch.stop())
     with programs.calling(ledger, settings):

@@ -13,6 +13,8 @@ from bot.errors import (
     AtCapacity,
     BadHours,
     BadNeed,
+    BadOutcome,
+    BadSnooze,
     BadTeam,
     Blocked,
     BotError,
@@ -83,6 +85,8 @@ STATUS_OF: dict[type[BotError], tuple[int, str]] = {
     BadTeam: (422, "bad_team"),
     BadNeed: (422, "bad_need"),
     BadBody: (400, "bad_body"),
+    BadOutcome: (422, "bad_outcome"),
+    BadSnooze: (422, "bad_snooze"),
     BadUrl: (422, "bad_url"),
 }
 

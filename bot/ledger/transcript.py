@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import Any
 
@@ -11,11 +11,12 @@ import sqlalchemy as sa
 from bot import messages as says
 from bot.conversation import channel_of
 from bot.errors import UnknownConversation
+from bot.evidence import Fact, from_json
 from bot.ledger import promises
 from bot.ledger.changes import Noted
 from bot.ledger.tables import UNSENT, WAITING, changes, contacts, conversations, handoffs, messages, teams
 from bot.ledger.transaction import Transaction
-from bot.vocabulary import Author, Holder, Outcome, Reason, Status
+from bot.vocabulary import Author, Csat, Holder, Outcome, Reason, Status
 
 EVERYTHING = 100_000  # messages: more than anybody ever said
 IDS = 1_000  # in one query
@@ -63,6 +64,12 @@ class Conversation:
     last_text: str
     last_author: Author | None
     last_type: str
+    evidence: tuple[Fact, ...]
+    returns: int  # how often it has come back within minutes
+    came_back: bool
+    first_answer_at: datetime | None  # a person's
+    snoozed_until: datetime | None
+    woke_at: datetime | None
     channel: str = ""  # where another bot speaks with them; "" is WhatsApp
 
 
@@ -228,6 +235,13 @@ def _conversations(tx: Transaction, *which: Any, limit: int) -> list[Conversatio
             handoffs.c.needs,
             handoffs.c.given_because,
             handoffs.c.promised_at,
+            handoffs.c.evidence,
+            handoffs.c.returns,
+            handoffs.c.joined_to,
+            handoffs.c.first_answer_at,
+            handoffs.c.snoozed_at,
+            handoffs.c.snoozed_until,
+            handoffs.c.woke_at,
             last.c.text.label("last_text"),
             last.c.author.label("last_author"),
             last.c.type.label("last_type"),
@@ -267,10 +281,23 @@ def _conversations(tx: Transaction, *which: Any, limit: int) -> list[Conversatio
             last_text=row.last_text or "",
             last_author=row.last_author,
             last_type=row.last_type or "",
+            evidence=from_json(row.evidence),
+            returns=row.returns or 0,
+            came_back=row.joined_to is not None,
+            first_answer_at=row.first_answer_at,
+            snoozed_until=_sleeps_until(row),
+            woke_at=row.woke_at,
             channel=channel_of(row.phone_number_id),
         )
         for row in rows
     ]
+
+
+def _sleeps_until(row: Any) -> datetime | None:
+    """Return until when it is put aside; what the contact has written in since is awake, whoever wrote that down."""
+    wrote = row.last_author is Author.CONTACT and row.snoozed_at is not None and row.last_message_at > row.snoozed_at
+    until: datetime | None = row.snoozed_until
+    return None if wrote else until
 
 
 def messages_of(tx: Transaction, conversation_id: int, limit: int = 1000) -> list[Said]:
@@ -375,13 +402,31 @@ class Episode:
     taken_by: int | None
     closed_at: datetime | None
     outcome: Outcome | None
+    team_id: int
+    due_at: datetime | None
+    wish: str
+    evidence: tuple[Fact, ...]
+    agent_name: str
+    summary: str
+    joined_to: int | None
+    returns: int
+    first_answer_at: datetime | None
+    next_wait_s: int
+    first_late: bool
+    next_late: bool
+    close_late: bool
+    snoozed_until: datetime | None
+    csat: Csat | None
+    csat_at: datetime | None
 
 
 def episodes_of(tx: Transaction, conversation_id: int) -> list[Episode]:
     """Return the handoffs of a conversation, oldest first."""
     mine = handoffs.c.conversation_id == conversation_id
     rows = tx.execute(sa.select(handoffs).where(mine).order_by(handoffs.c.id))
-    return [
-        Episode(row.id, row.reason, row.asked_at, row.taken_at, row.taken_by, row.closed_at, row.outcome)
-        for row in rows
-    ]
+    return [_episode(row) for row in rows]
+
+
+def _episode(row: Any) -> Episode:
+    own = {field.name: getattr(row, field.name) for field in fields(Episode)}
+    return Episode(**own | {"evidence": from_json(row.evidence)})

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from bot.vocabulary import Holder, UpdateState
+from bot.vocabulary import Holder, Outcome, UpdateState
+from handoff.endings import CHOICES, SUMMARY_MAX
 from handoff.openapi.operation import Operation
 from handoff.openapi.schemas import ID, SPOKEN, TEXT, YES, Schema, given, many, ref, thing, words
 from handoff.roles import Scope
@@ -57,7 +58,24 @@ CONVERSATIONS = [
     ),
     _verb("take", "Take it", "already_taken", "at_capacity"),
     _verb("requeue", "Put it back into the queue", "not_yours", "not_allowed"),
-    _verb("give_back", "Return it to the bot", "not_yours", "not_allowed"),
+    _verb(
+        "give_back", "Return it to the bot; the body may say how it went, or be missing", "not_yours", "not_allowed",
+        "bad_outcome", "bad_body",
+        body=given({}, {
+            "outcome": words((*CHOICES, Outcome.GIVEN_BACK)),
+            "summary": {"type": "string", "maxLength": SUMMARY_MAX},
+        }),
+    ),
+    _verb(
+        "snooze", "Put it aside until a time, or until the contact writes", "not_yours", "bad_snooze", "bad_body",
+        body=given(
+            {"until": TEXT | {"description": 'a time with its zone, like 2026-12-01T09:00:00+00:00, or "reply"'}},
+            {"tell": YES | {"description": "have the contact told when they hear of us"}},
+        ),
+    ),
+    _verb("wake", "Take it up again before its time", "not_yours", "not_allowed"),
+    Operation("get", "/conversations/{key}/handoffs", "List every time a person was needed", "Conversations",
+              Scope.READ, {200: many(ref("Episode"))}, errors=(UNKNOWN,)),
     _verb(
         "transfer", "Pass it on to a colleague, or to a team", "not_yours", "unknown_account", "unknown_team",
         "at_capacity", "key_used", "too_long", "not_allowed", keyed=True,

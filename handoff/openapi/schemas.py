@@ -7,6 +7,8 @@ from typing import Any
 from bot.vocabulary import (
     Author,
     CallState,
+    Clue,
+    Csat,
     FileState,
     Happening,
     Holder,
@@ -95,6 +97,9 @@ CONVERSATION = thing(
     needs=many(TEXT),
     slots=ANYTHING,
     wish=TEXT,
+    evidence=many(ref("Fact")),
+    came_back=COUNT | {"description": "how often it was back within minutes of being given back"},
+    snoozed_until=maybe(MOMENT),
 )
 QUOTED = thing(id=maybe(ID), wamid=TEXT, author=maybe(words(Author)), text=maybe(TEXT))
 FILE = thing(state=words(FileState), mime_type=TEXT, size=maybe(COUNT), name=TEXT)
@@ -119,6 +124,33 @@ MESSAGE = thing(
     type=TEXT,
     at=MOMENT,
     status=maybe(words(Status)),
+)
+FACT = thing(
+    clue=words(Clue),
+    value=maybe(TEXT),
+    turn=maybe(ID) | {"description": "of the bot: whose words it is about"},
+    score=maybe(NUMBER),
+)
+EPISODE = thing(
+    id=ID,
+    reason=words(Reason),
+    evidence=many(ref("Fact")),
+    wish=TEXT,
+    asked_at=MOMENT,
+    due_at=maybe(MOMENT),
+    taken_at=maybe(MOMENT),
+    agent=maybe(TEXT),
+    first_answer_at=maybe(MOMENT),
+    longest_wait_s=COUNT | {"description": "for a later answer, in seconds of opening time"},
+    late=thing(first=YES, next=YES, close=YES),
+    closed_at=maybe(MOMENT),
+    outcome=maybe(words(Outcome)),
+    summary=TEXT,
+    joined_to=maybe(ID) | {"description": "it came back within minutes: the handoff it goes on with"},
+    came_back=COUNT,
+    snoozed_until=maybe(MOMENT),
+    csat=maybe(words(Csat)),
+    csat_at=maybe(MOMENT),
 )
 HANDOFF = thing(
     id=ID,
@@ -214,6 +246,8 @@ SCHEMAS: dict[str, Schema] = {
     "Quoted": QUOTED,
     "File": FILE,
     "Message": MESSAGE,
+    "Fact": FACT,
+    "Episode": EPISODE,
     "Handoff": HANDOFF,
     "Hook": HOOK,
     "MadeHook": MADE_HOOK,

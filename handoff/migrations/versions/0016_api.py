@@ -7,7 +7,7 @@ from alembic import op
 from sqlalchemy.dialects import postgresql
 
 revision = "0016_api"
-down_revision = "0012_routing"
+down_revision = "0013_episodes"
 branch_labels = None
 depends_on = None
 
