@@ -292,7 +292,7 @@ def read_again(delivery: str) -> tuple[Response, int]:
     guard.who().require(Deed.LOOK_AFTER)
     delivery_id = _delivery_id(delivery)
     with parts().ledger.writing() as tx:
-        assignments.read_again(tx, guard.who(), delivery_id)
+        assignments.read_again(tx, guard.who(), delivery_id, now=parts().now())
     return jsonify({"delivery": delivery, "again": True}), 202
 
 
@@ -304,7 +304,7 @@ def delivery_aside(delivery: str) -> Response:
     guard.who().require(Deed.LOOK_AFTER)
     delivery_id = _delivery_id(delivery)
     with parts().ledger.writing() as tx:
-        assignments.set_updates_aside(tx, guard.who(), delivery_id)
+        assignments.set_updates_aside(tx, guard.who(), delivery_id, now=parts().now())
     return jsonify({"delivery": delivery, "set_aside": True})
 
 

@@ -24,7 +24,8 @@ from bot.ledger.transaction import Transaction
 from bot.ledger.upsert import insert_new
 from bot.messages import Outbound, Template, Text, can_be_kept
 from bot.vocabulary import Author, Change, Holder
-from handoff import agents, members
+from handoff import agents, members, trail
+from handoff.acts import Act
 from handoff.endings import NOT_SAID, Ending
 from handoff.filling import BadTemplate, Wanted, filled
 from handoff.roles import Account, Deed
@@ -101,6 +102,7 @@ def put_back(tx: Transaction, key: str, account: Account, now: datetime) -> None
     if handoffs.is_the_phones(row):
         raise NotAllowed("(it is answered from the phone; take it over first)")
     handoffs.requeue(tx, key, agent_id=row.agent_id, now=now)
+    trail.write(tx, Act.PUT_BACK, account, subject=trail.of_conversation(key), now=now)
     extra = {"action": "put_back", "conversation": key, "account": account.id}
     log.info("a conversation was put back into the queue by who leads", extra=extra)
 
@@ -133,6 +135,10 @@ def transfer(
         note(tx, key, account, text, client_key=client_key, now=now)
     most = None if beyond else members.most(tx, colleague.id)
     handoffs.assign(tx, key, agent_id=colleague.id, agent_name=colleague.name, now=now, most=most)
+    had = row.agent_name if row.holder is Holder.AGENT else row.holder.value
+    trail.write(
+        tx, Act.TRANSFERRED, account, subject=trail.of_conversation(key), now=now, had=had or "", to=colleague.email
+    )
     extra = {"action": "transferred", "conversation": key, "account": account.id, "to": colleague.id}
     log.info("a conversation was passed on", extra=extra)
     return key
@@ -307,6 +313,8 @@ def send_again(tx: Transaction, message_id: int, account: Account, now: datetime
     if type_ != "template" and not window_is_open(conversation.window_ends, now):
         raise WindowClosed
     again = outbox.send_again(tx, message_id, now)
+    about = trail.of_conversation(conversation.key)
+    trail.write(tx, Act.SENT_AGAIN, account, subject=about, now=now, message=message_id, again=again)
     log.info("what failed is sent again", extra={"action": "sent_again", "message_id": again, "account": account.id})
     return again, conversation.key
 
@@ -315,6 +323,8 @@ def set_aside(tx: Transaction, message_id: int, account: Account, now: datetime)
     """Let what failed rest, for it need not go out any more; return its conversation. Twice is as good as once."""
     conversation = _conversation_of(tx, message_id, account)
     outbox.set_aside(tx, message_id, now)
+    about = trail.of_conversation(conversation.key)
+    trail.write(tx, Act.MESSAGE_SET_ASIDE, account, subject=about, now=now, message=message_id)
     log.info(
         "what failed was set aside", extra={"action": "set_aside", "message_id": message_id, "account": account.id}
     )
@@ -336,28 +346,45 @@ def block(tx: Transaction, key: str, account: Account, *, blocks: bool, now: dat
     _require_may_act(tx, key, account)
     _require_whatsapp(tx, key, "WhatsApp blocks its own; ask who runs that bot")
     errands.ask_to_block(tx, key, block=blocks, now=now)
+    act = Act.BLOCKED if blocks else Act.UNBLOCKED
+    trail.write(tx, act, account, subject=trail.of_conversation(key), now=now)
     what = "block" if blocks else "unblock"
     log.info("somebody asks to %s a contact", what, extra={"action": what, "conversation": key, "account": account.id})
 
 
-def read_again(tx: Transaction, account: Account, delivery_id: int | None = None) -> int:
+def read_again(tx: Transaction, account: Account, delivery_id: int | None = None, *, now: datetime) -> int:
     """Have a delivery, or all that failed, read once more by the door; return how many."""
     account.require(Deed.LOOK_AFTER)
     asked = inbox.ask_to_read_again(tx, delivery_id)
     if not asked and delivery_id is not None:
         raise UnknownDelivery(f"({delivery_id})")
+    trail.write(tx, Act.READ_AGAIN, account, subject=_of_delivery(delivery_id), now=now, deliveries=asked)
     return asked
 
 
-def set_updates_aside(tx: Transaction, account: Account, delivery_id: int | None = None) -> int:
+def set_updates_aside(tx: Transaction, account: Account, delivery_id: int | None = None, *, now: datetime) -> int:
     """Let what failed in a delivery, or all that failed, rest: it need not be read; return how many deliveries."""
     account.require(Deed.LOOK_AFTER)
     rested = inbox.set_aside(tx, delivery_id)
     if not rested and delivery_id is not None:
         raise UnknownDelivery(f"({delivery_id})")
+    trail.write(tx, Act.UPDATES_SET_ASIDE, account, subject=_of_delivery(delivery_id), now=now, deliveries=rested)
     extra = {"action": "set_aside", "delivery": delivery_id or "all", "account": account.id}
     log.info("what could not be read was set aside", extra=extra)
     return rested
+
+
+def body_of(tx: Transaction, account: Account, delivery_id: int, now: datetime) -> bytes | None:
+    """Return a delivery as it came, personal data and all; who looked is written down."""
+    account.require(Deed.LOOK_AFTER)
+    body = inbox.body_of(tx, delivery_id)
+    if body is not None:
+        trail.write(tx, Act.BODY_SHOWN, account, subject=_of_delivery(delivery_id), now=now)
+    return body
+
+
+def _of_delivery(delivery_id: int | None) -> str:
+    return "every delivery that failed" if delivery_id is None else f"delivery {delivery_id}"
 
 
 def _require_may_act(tx: Transaction, key: str, account: Account) -> None:

@@ -9,7 +9,7 @@ from flask import Blueprint, Response, render_template, request, url_for
 from werkzeug.wrappers import Response as AnyResponse
 
 from bot.ledger import teams, transcript
-from handoff import assignments, endings, guard, members, pages, snoozing, words
+from handoff import agents, assignments, endings, guard, members, pages, snoozing, words
 from handoff import opened as opening
 from handoff.pages import Show
 from handoff.parts import parts
@@ -202,7 +202,8 @@ def _page(key: str | None) -> str:
         frame = pages.frame(tx, looks)
         found = pages.rows(tx, looks, _show(), request.args.get("find", ""), all_teams=_all_teams())
         opened = opening.read(tx, looks, key, whole="whole" in request.args) if key is not None else None
-    return render_template("desk.html", frame=frame, rows=found, opened=opened)
+        greet = not agents.has_been_greeted(tx, looks.account.id)
+    return render_template("desk.html", frame=frame, rows=found, opened=opened, greet=greet)
 
 
 def _conversation(key: str) -> str:

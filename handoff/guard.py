@@ -6,6 +6,7 @@ A view without a mark does not run at all: `check` refuses it, and a test finds 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, TypeVar, cast
 from urllib.parse import urlsplit
 
@@ -13,12 +14,14 @@ from flask import Flask, Response, current_app, g, redirect, request, url_for
 from werkzeug.exceptions import Forbidden, InternalServerError, Unauthorized
 from werkzeug.wrappers import Response as AnyResponse
 
-from handoff import agents
-from handoff.agents import SignedIn
+from handoff import agents, sessions
+from handoff.entry import SignedIn
 from handoff.parts import parts
 from handoff.roles import Account, Scope
+from handoff.sessions import From
 
 COOKIE = "baton_session"
+SECURE_COOKIE = f"__Host-{COOKIE}"  # which no other host of the domain, and no page without TLS, can set in our place
 SAFE = {"GET", "HEAD", "OPTIONS"}
 View = TypeVar("View", bound=Callable[..., Any])
 
@@ -40,7 +43,7 @@ def agents_only(view: View) -> View:
 
 
 def newcomers_too(view: View) -> View:
-    """Let in who is signed in, even if their password must be changed first."""
+    """Let in who is signed in, even if a password of their own or a second factor must be set up first."""
     return _mark(view, NEWCOMERS)
 
 
@@ -126,18 +129,32 @@ def _view() -> Callable[..., Any] | None:
     return current_app.view_functions.get(request.endpoint)
 
 
+def cookie() -> str:
+    """Return the secret of the session this browser has, whether or not it is still one."""
+    return request.cookies.get(_cookie_name(), "")
+
+
+def came() -> From:
+    """Return where this request came from, as far as it tells."""
+    return From(request.remote_addr or "", request.headers.get("User-Agent", ""))
+
+
 def remember(response: AnyResponse, session: SignedIn) -> AnyResponse:
     """Give the browser its session."""
     response.set_cookie(
-        COOKIE, session.cookie, expires=session.ends_at, httponly=True, samesite="Lax", secure=request.is_secure
+        _cookie_name(), session.cookie, expires=session.ends_at, httponly=True, samesite="Lax", secure=request.is_secure
     )
     return response
 
 
 def forget(response: AnyResponse) -> AnyResponse:
     """Take the session from the browser."""
-    response.delete_cookie(COOKIE, httponly=True, samesite="Lax", secure=request.is_secure)
+    response.delete_cookie(_cookie_name(), httponly=True, samesite="Lax", secure=request.is_secure)
     return response
+
+
+def _cookie_name() -> str:
+    return SECURE_COOKIE if request.is_secure else COOKIE
 
 
 def wants_fragment() -> bool:
@@ -167,26 +184,28 @@ def _check_token(view: Callable[..., Any]) -> None:
         with ledger.writing() as tx:
             agents.token_used(tx, token, now)
     account.require_scope(scope_of(view, request.method))
-    g.account = account
+    g.account = replace(account, address=request.remote_addr or "")
 
 
 def _check_session(view: Callable[..., Any], mark: str) -> AnyResponse | None:
-    cookie = request.cookies.get(COOKIE, "")
+    secret = cookie()
     ledger, now = parts().ledger, parts().now()
     with ledger.reading() as tx:
-        account = agents.signed_in(tx, cookie, now) if cookie else None
-        seen = account is None or agents.is_seen(tx, cookie, now)
+        account = agents.signed_in(tx, secret, now) if secret else None
+        seen = account is None or sessions.is_seen(tx, secret, now)
     if account is None:
         # Back to where they were, unless that was no page.
         where = request.full_path.rstrip("?") if request.method == "GET" and not wants_fragment() else None
         return forget(go_to(url_for("signin.page", next=where if where != "/" else None)))
     if not seen and not getattr(view, "runs_by_itself", False):
         with ledger.writing() as tx:
-            agents.see(tx, cookie, now)
-    g.account = account
-    if account.must_change_password and mark != NEWCOMERS:
+            agents.see(tx, secret, now)
+    g.account = replace(account, address=request.remote_addr or "")
+    if mark == NEWCOMERS:
+        return None
+    if account.must_change_password:
         return go_to(url_for("signin.password"))
-    return None
+    return go_to(url_for("account.factor")) if account.must_add_factor else None
 
 
 def _mark(view: View, mark: str) -> View:

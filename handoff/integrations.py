@@ -61,7 +61,7 @@ def make_token() -> Response:
         with parts().ledger.writing() as tx:
             email = form.get("email", "")
             name = form.get("name", "").replace("\x00", "")
-            token = agents.add_token(tx, email, now, name=name, scopes=scopes, ends_at=ends_at)
+            token = agents.add_token(tx, email, now, name=name, scopes=scopes, ends_at=ends_at, by=guard.who())
     except BotError as error:
         return _tokens(refused=error)
     return _tokens(Fresh(f"The token of {email.strip().lower()}", token))
@@ -73,7 +73,7 @@ def end_token(token_id: str) -> AnyResponse:
     """Let a token be good for nothing any more."""
     guard.who().require(Deed.LOOK_AFTER)
     with parts().ledger.writing() as tx:
-        agents.end_token(tx, token_id)
+        agents.end_token(tx, token_id, parts().now(), guard.who())
     return guard.go_to(url_for("integrations.tokens"))
 
 
@@ -85,7 +85,7 @@ def _tokens(fresh: Fresh | None = None, refused: BotError | None = None) -> Resp
             "tokens.html",
             frame=pages.frame(tx, looks),
             tokens=agents.tokens_of(tx),
-            emails=sorted(one.email for one in agents.everybody(tx)),
+            emails=sorted(one.email for one in agents.active(tx)),
             scopes=SCOPES,
             fresh=fresh,
             refused=refused,

@@ -101,7 +101,7 @@ def _token(one: agents.Token) -> str:
 
 
 def _token_revoke(asked: argparse.Namespace, settings: Settings) -> str:
-    ended = _write(settings, lambda tx: agents.end_token(tx, asked.id))
+    ended = _write(settings, lambda tx: agents.end_token(tx, asked.id, clock.now()))
     return f"{ended.id} of {ended.email} is good for nothing any more."
 
 

@@ -32,10 +32,13 @@ from bot.errors import (
 )
 from handoff import guard
 from handoff.addresses import BadUrl
-from handoff.agents import UnknownAccount
+from handoff.agents import AccountExists, LastAdmin, NotYourself, UnknownAccount
 from handoff.assignments import KeyUsed, NotWanted, UnknownDelivery, UnknownMessage, UnknownTemplate
+from handoff.entry import SetUpAlready
 from handoff.filling import BadTemplate
 from handoff.roles import RoleForbids, ScopeMissing
+from handoff.second import NoFactor
+from handoff.sessions import TooManyTries, UnknownSession
 
 log = logging.getLogger(__name__)
 
@@ -68,6 +71,13 @@ STATUS_OF: dict[type[BotError], tuple[int, str]] = {
     UnknownMessage: (404, "unknown_message"),
     UnknownTemplate: (404, "unknown_template"),
     UnknownDelivery: (404, "unknown_delivery"),
+    UnknownSession: (404, "unknown_session"),
+    SetUpAlready: (404, "set_up_already"),
+    AccountExists: (409, "account_exists"),
+    LastAdmin: (409, "last_admin"),
+    NotYourself: (409, "not_yourself"),
+    NoFactor: (409, "no_factor"),
+    TooManyTries: (429, "too_many_tries"),
     TooLong: (422, "too_long"),
     KeyUsed: (422, "key_used"),
     BadTemplate: (422, "bad_template"),

@@ -37,11 +37,16 @@ class Deed(Enum):
     ARRANGE = "arrange teams"
     OVERSEE = "see the live floor and the reports"
     LOOK_AFTER = "look after deliveries"
+    ADMIT = "look after accounts"
+    AUDIT = "read the audit log"
+
+
+ADMINS_ONLY = frozenset({Deed.LOOK_AFTER, Deed.ADMIT, Deed.AUDIT})
 
 
 MAY: dict[Role, frozenset[Deed]] = {
     Role.AGENT: frozenset({Deed.READ, Deed.NOTE, Deed.SPEAK}),
-    Role.SUPERVISOR: frozenset(Deed) - {Deed.LOOK_AFTER},
+    Role.SUPERVISOR: frozenset(Deed) - ADMINS_ONLY,
     Role.ADMIN: frozenset(Deed),
     Role.CONTENT: frozenset({Deed.READ, Deed.NOTE}),
 }
@@ -57,6 +62,8 @@ class Account:
     role: Role
     must_change_password: bool = False
     scopes: frozenset[Scope] = field(default=frozenset(Scope), compare=False)  # of the token they came with
+    must_add_factor: bool = False  # an admin says that who has this role needs a second one
+    address: str = field(default="", compare=False)  # where this request of theirs came from, for the audit log
 
     def may(self, deed: Deed) -> bool:
         """Say whether the role allows it."""

@@ -17,6 +17,7 @@ from bot.vocabulary import Routing
 from handoff import agents, members
 
 ANY = "any"  # number of conversations
+CHANGES = {"add", "rename", "retire", "zone", "hours", "exceptions", "within", "routing", "capacity", "join", "leave"}
 
 
 def arguments(team: argparse.ArgumentParser) -> None:

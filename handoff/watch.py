@@ -21,13 +21,14 @@ from bot.ledger.handoffs import KeptWaiting
 from bot.ledger.transaction import Ledger, Transaction
 from bot.messages import Template
 from bot.vocabulary import Csat
-from handoff import giving, members, presence
+from handoff import giving, members, presence, trail
 from handoff.presence import Patience
 
 log = logging.getLogger(__name__)
 
 LOOKS_EVERY_S = 2.0
 LEASES_EVERY = timedelta(seconds=15)  # agents are given minutes
+PRUNES_EVERY = timedelta(hours=1)
 NEVER = timedelta(0)
 THANKS = {Csat.GOOD: "utter_csat_thanks", Csat.SO_SO: "utter_csat_sorry", Csat.BAD: "utter_csat_sorry"}
 ALARMS = {Rung.TEAM: "waiting", Rung.TEAM_AGAIN: "waiting", Rung.SUPERVISORS: "nobody_comes"}
@@ -40,6 +41,7 @@ class Watching:
     alerts: Alerts = field(default_factory=Alerts)
     alert_after: timedelta = timedelta(minutes=5)  # of opening time
     patience: Patience = field(default_factory=Patience)
+    keep_audit: timedelta = timedelta(days=400)
     close_idle: timedelta = NEVER  # what an agent has and nobody has written in for so long is given back
     window_template: tuple[str, str] | None = None  # name and language: sent before a window closes
     bot_invited: bool = True  # it hears what contacts tap while they wait
@@ -57,6 +59,7 @@ class Watch:
         self._catalogue = catalogue
         self._stop = threading.Event()
         self._leases_seen_at: datetime | None = None
+        self._pruned_at: datetime | None = None
 
     def stop(self) -> None:
         """End soon."""
@@ -82,6 +85,7 @@ class Watch:
             self._do("waits", self._keep_waits)
             self._do("loops", self._watch_loops)
             self._do("idle", self.close_idle)
+            self._do("audit", self._prune_audit)
         self._do("given", self._give)
 
     def _do(self, what: str, duty: Callable[[], object]) -> None:
@@ -188,6 +192,15 @@ class Watch:
         with self._ledger.writing() as tx:
             giving.give(tx, now)
 
+    def _prune_audit(self) -> None:
+        """Forget the part of the audit log that is too old to keep, a piece at a time."""
+        now = self._now()
+        if self._pruned_at is not None and now - self._pruned_at < PRUNES_EVERY:
+            return
+        with self._ledger.writing() as tx:
+            if trail.prune(tx, now - self._watching.keep_audit) < trail.PRUNED_AT_ONCE:
+                self._pruned_at = now
+
     def _alert(self) -> None:
         """Tell people who have no desk open that somebody waits; the longer, the further up, each rung once."""
         now = self._now()
@@ -198,7 +211,8 @@ class Watch:
         if unseen is None:
             return
         text = ladder.words(unseen.rung, len(unseen.ids), unseen.waiting, f"{unseen.since:%H:%M}")
-        if not self._watching.alerts.tell(Alert(ALARMS[unseen.rung], text, unseen.since)):
+        alert = Alert(ALARMS[unseen.rung], text, unseen.since, level=str(unseen.rung.value))
+        if not self._watching.alerts.tell(alert):
             return  # it is asked again in a moment
         with self._ledger.writing() as tx:
             promises.alerted(tx, unseen.ids, now, unseen.rung)

@@ -429,6 +429,15 @@ def when(at: datetime, now: datetime, tz: tzinfo) -> str:
     return "Yesterday" if (today.date() - local.date()).days == 1 else f"{local.day} {local:%b}"
 
 
+def moment(at: datetime, now: datetime, tz: tzinfo) -> str:
+    """Set a moment with its day and its time: 14:05, Yesterday 14:05, 3 Nov 14:05; with the year when it isn't this."""
+    local, today = at.astimezone(tz), now.astimezone(tz)
+    if local.date() == today.date():
+        return f"{local:%H:%M}"
+    day_ = "Yesterday" if (today.date() - local.date()).days == 1 else f"{local.day} {local:%b}"
+    return f"{day_} {local:%H:%M}" if local.year == today.year else f"{day_} {local.year} {local:%H:%M}"
+
+
 def fresh_key() -> str:
     """Return a key for the next thing written: the same one twice is one message."""
     return secrets.token_urlsafe(12)

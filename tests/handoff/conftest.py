@@ -18,7 +18,7 @@ from werkzeug.serving import make_server
 from bot.ledger.transaction import Ledger
 from bot.settings import Settings
 from bot.vocabulary import Role
-from handoff import agents, feed
+from handoff import feed, passwords
 from handoff.app import create_app
 from handoff.roles import Account
 from tests import parts
@@ -44,8 +44,8 @@ class Clock:
 @pytest.fixture(autouse=True, scope="session")
 def quick_passwords() -> None:
     """Hashing is slow on purpose; not for hundreds of tests."""
-    agents._hasher = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
-    agents._nobody = agents._hasher.hash("nobody")
+    passwords._hasher = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
+    passwords._nobody = passwords._hasher.hash("nobody")
 
 
 @pytest.fixture

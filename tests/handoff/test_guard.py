@@ -13,8 +13,9 @@ from tests.factories import NOW
 from tests.handoff import seeding
 from tests.handoff.conftest import signed_in
 
-OPEN = {"static", "signin.page", "signin.sign_in", "health.health", "api.openapi", "reference.page"}
-NEWCOMERS = {"signin.password", "signin.change_password", "signin.sign_out"}
+OPEN = {"static", "signin.page", "signin.sign_in", "signin.code", "signin.give_code", "setup.page", "setup.set_up",
+        "health.health", "api.openapi", "reference.page"}  # fmt: skip
+NEWCOMERS = {"signin.password", "signin.change_password", "signin.sign_out", "account.factor", "account.confirm"}
 
 
 def test_every_view_is_guarded_and_only_the_door_is_open(quick_app: Flask) -> None:
