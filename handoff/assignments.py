@@ -14,7 +14,7 @@ from typing import cast
 import sqlalchemy as sa
 
 from bot.conversation import window_is_open
-from bot.errors import Blocked, BotError, TooLong, WindowClosed
+from bot.errors import Blocked, BotError, NotAllowed, TooLong, WindowClosed
 from bot.ledger import changes, errands, handoffs, inbox, outbox, teams, transcript
 from bot.ledger.tables import messages
 from bot.ledger.transaction import Transaction
@@ -82,6 +82,22 @@ def requeue(tx: Transaction, key: str, account: Account, now: datetime) -> None:
     """Put it back into the queue, for a colleague."""
     account.require(Deed.SPEAK)
     handoffs.requeue(tx, _kept(tx, key), agent_id=account.id, now=now)
+
+
+def put_back(tx: Transaction, key: str, account: Account, now: datetime) -> None:
+    """Put what a colleague has back into the queue; for who leads. What is in the queue already stays there."""
+    account.require(Deed.LEAD)
+    key = _kept(tx, key)
+    row = handoffs.locked(tx, key)
+    if row.holder is Holder.QUEUE:
+        return
+    if row.holder is Holder.BOT:
+        raise NotAllowed("(the bot has it again)")
+    if handoffs.is_the_phones(row):
+        raise NotAllowed("(it is answered from the phone; take it over first)")
+    handoffs.requeue(tx, key, agent_id=row.agent_id, now=now)
+    extra = {"action": "put_back", "conversation": key, "account": account.id}
+    log.info("a conversation was put back into the queue by who leads", extra=extra)
 
 
 def transfer(

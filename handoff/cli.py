@@ -14,6 +14,7 @@ from datetime import timedelta
 from sqlalchemy.exc import SQLAlchemyError
 
 from bot import clock
+from bot.alerts import Alerts
 from bot.content.catalogue import Catalogue
 from bot.errors import BotError
 from bot.ledger import alarms
@@ -96,7 +97,7 @@ def _watch(asked: argparse.Namespace, settings: Settings) -> str:
     ledger = Ledger(settings.database_url)
     migrate.require_head(ledger)
     watching = Watching(
-        settings.alert_webhook_url,
+        Alerts.of(settings),
         timedelta(minutes=settings.alert_after_min),
         Patience(timedelta(minutes=settings.agent_away_min), timedelta(minutes=settings.agent_silent_min)),
     )

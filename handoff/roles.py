@@ -21,6 +21,7 @@ class Deed(Enum):
     SPEAK = "take conversations or reply"
     LEAD = "act in conversations that are not yours"
     ARRANGE = "arrange teams"
+    OVERSEE = "see the live floor and the reports"
     LOOK_AFTER = "look after deliveries"
 
 

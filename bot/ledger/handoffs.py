@@ -353,7 +353,8 @@ def _take(
     # What waited for the bot is the agent's now, for good: it must not be answered after the give back either.
     waits = (messages.c.conversation_id == row.id) & WAITING & messages.c.turn_id.is_(None)
     tx.execute(sa.update(messages).where(waits).values(waiting=False))
-    taken = {"taken_at": now, "taken_by": agent_id, "given_because": because}
+    first = sa.func.coalesce(handoffs.c.first_taken_at, sa.bindparam("first", now, handoffs.c.first_taken_at.type))
+    taken = {"taken_at": now, "taken_by": agent_id, "given_because": because, "first_taken_at": first}
     if row.holder is Holder.AGENT:
         taken["place"] = 0  # passed on: when tells nothing of how long the queue takes
     tx.execute(sa.update(handoffs).where(_open(row.id)).values(taken))
@@ -554,7 +555,7 @@ def _open_handoff(
             turn_id=turn_id,
             team_id=needed.team_id,
             needs=list(needed.skills) or None,
-            **(promises.columns(made, now) if made is not None else {}),
+            **({**promises.columns(made, now), "first_due_at": made.due_at} if made is not None else {}),
         )
     )
     return int(result.inserted_primary_key[0])

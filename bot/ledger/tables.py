@@ -83,6 +83,7 @@ WAITING = sa.text("messages.waiting")
 UNSENT = sa.text("messages.status IN ('queued', 'sending')")
 TO_READ_AGAIN = sa.text("deliveries.again")
 UNREAD = sa.text("updates.state = 'failed'")
+BY_AGENT = sa.text("messages.author = 'agent'")
 MOVED = sa.text("updates.kind IN ('renumbered', 'identity')")
 
 deliveries = sa.Table(
@@ -196,6 +197,7 @@ turns = sa.Table(
     sa.Column("bubbles", sa.Integer, nullable=False, server_default="0"),  # messages it said, each of them billed
     sa.Column("began_at", Moment, nullable=False),
     sa.Column("ended_at", Moment),
+    sa.Index("ix_turns_began", "began_at", "conversation_id", "bubbles"),
     sa.Index(
         "uq_turns_running",
         "conversation_id",
@@ -248,6 +250,21 @@ messages = sa.Table(
     sa.Index("ix_messages_conversation", "conversation_id", "id"),
     sa.Index("uq_messages_again_of", "again_of", unique=True),
     sa.Index(
+        "ix_messages_topics",
+        "at",
+        "conversation_id",
+        "intent",
+        sqlite_where=sa.text("intent IS NOT NULL"),
+        postgresql_where=sa.text("intent IS NOT NULL"),
+    ),
+    sa.Index(
+        "ix_messages_agents",
+        "conversation_id",
+        "at",
+        sqlite_where=sa.text("author = 'agent'"),
+        postgresql_where=sa.text("author = 'agent'"),
+    ),
+    sa.Index(
         "ix_messages_failed",
         "id",
         sqlite_where=sa.text("status = 'failed'"),
@@ -285,6 +302,7 @@ reports = sa.Table(
     sa.Column("passes", sa.Boolean, nullable=False, server_default=sa.false()),  # as bot.updates.Reported has it
     sa.Column("stops", sa.Boolean, nullable=False, server_default=sa.false()),
     sa.UniqueConstraint("wamid", "status"),
+    sa.Index("ix_reports_at", "status", "at"),
 )
 
 # Edits and deletions, kept by the message they speak of, which may come after them.
@@ -419,6 +437,10 @@ handoffs = sa.Table(
     sa.Column("broken_at", Moment),  # nobody had come by then
     sa.Column("alerted_at", Moment),  # people away from the desk were told
     sa.Column("window_asked", Moment),  # the end of the window that the contact was asked to open again
+    # What reports count by; they stay what they were when it goes back to the queue or to a colleague.
+    sa.Column("first_taken_at", Moment),
+    sa.Column("first_due_at", Moment),
+    sa.Index("ix_handoffs_asked", "asked_at"),
     sa.Index("ix_handoffs_conversation", "conversation_id", "id"),
     sa.Index("ix_handoffs_taken", "team_id", "taken_at"),
     sa.Index(
