@@ -6,7 +6,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "0019_reports"
-down_revision = "0012_routing"
+down_revision = "0017_accounts"
 branch_labels = None
 depends_on = None
 
