@@ -19,7 +19,23 @@ from bot.errors import BotError
 from bot.ledger.transaction import Ledger
 from bot.settings import ROOT, Settings
 from bot.vocabulary import Author, Holder, Status
-from handoff import api, desk, feed, files, guard, health, live, parts, refusals, signin, updates, words
+from handoff import (
+    api,
+    composing,
+    desk,
+    feed,
+    files,
+    guard,
+    health,
+    live,
+    parts,
+    refusals,
+    replies,
+    signin,
+    suggesting,
+    updates,
+    words,
+)
 from handoff.feed import Feed
 from handoff.parts import Parts
 from handoff.roles import Deed
@@ -47,10 +63,12 @@ def create_app(settings: Settings | None = None, *, now: Clock = clock.now) -> F
     app.config["MAX_CONTENT_LENGTH"] = BODY_MAX
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
     app.jinja_env.globals.update(words=words, Author=Author, Deed=Deed, Holder=Holder, Status=Status)
-    parts.install(app, Parts(settings, ledger, Catalogue.load(ROOT / "data" / "responses"), now))
+    catalogue = Catalogue.load(ROOT / "data" / "responses")
+    parts.install(app, Parts(settings, ledger, catalogue, now))
+    composing.install(app, suggesting.book_of(catalogue))
     feed.install(app, tail)
     guard.install(app)
-    for room in (desk, files, live, updates, signin, health, api):
+    for room in (desk, composing, replies, files, live, updates, signin, health, api):
         app.register_blueprint(room.blueprint)
     guard.for_everybody(app.view_functions["static"])
     app.register_error_handler(BotError, refusals.refused)

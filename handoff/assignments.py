@@ -15,13 +15,14 @@ import sqlalchemy as sa
 
 from bot.conversation import window_is_open
 from bot.errors import Blocked, BotError, TooLong, WindowClosed
-from bot.ledger import changes, errands, handoffs, inbox, outbox, transcript
+from bot.ledger import changes, errands, handoffs, inbox, outbox, transcript, uploads
 from bot.ledger.tables import messages
 from bot.ledger.transaction import Transaction
+from bot.ledger.uploads import Upload
 from bot.ledger.upsert import insert_new
-from bot.messages import Outbound, Template, Text, can_be_kept
+from bot.messages import Media, Outbound, Template, Text, can_be_kept
 from bot.vocabulary import Author, Change, Holder
-from handoff import agents
+from handoff import agents, suggesting
 from handoff.filling import BadTemplate, Wanted, filled
 from handoff.roles import Account, Deed
 from handoff.tables import notes
@@ -144,11 +145,32 @@ def send_template(
     return _say(tx, key, account, filled(template, wanted), client_key=client_key, now=now)
 
 
+def send_file(
+    tx: Transaction,
+    key: str,
+    account: Account,
+    content: Media,
+    file: Upload,
+    *,
+    client_key: str | None,
+    now: datetime,
+    to: int | None = None,
+) -> Written:
+    """Queue a file that lies in the media folder already. The same client key again only answers the same."""
+    written = _say(tx, key, account, content, client_key=client_key, now=now, to=to)
+    known = uploads.of(tx, [written.id]).get(written.id)
+    if known is None:
+        uploads.keep(tx, written.id, file)
+    elif known.sha256 != file.sha256:
+        raise KeyUsed("(nothing was sent this time; use a new key)")
+    return written
+
+
 def _say(
     tx: Transaction,
     key: str,
     account: Account,
-    content: Text | Template,
+    content: Text | Template | Media,
     *,
     client_key: str | None,
     now: datetime,
@@ -169,6 +191,7 @@ def _say(
         raise Blocked
     if not isinstance(content, Template) and not window_is_open(row.window_ends, now):
         raise WindowClosed
+    matter = suggesting.matter_of(tx, conversation) if isinstance(content, Text) else ""
     message_id = outbox.queue(
         tx,
         row.id,
@@ -180,6 +203,9 @@ def _say(
         reply_to=None if to is None else _wamid_of(tx, row.id, to),
         now=now,
     )
+    if matter:
+        said = cast("int", message_id)
+        suggesting.remember(tx, conversation, account, matter=matter, message_id=said, answer=text, now=now)
     return Written(cast("int", message_id), text, now)  # words bound to no epoch are never refused
 
 

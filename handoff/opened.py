@@ -101,6 +101,7 @@ class Bubble:
     reactions: tuple[str, ...] = ()
     cards: tuple[says.Card, ...] = ()
     failed_too: str = ""  # it arrived, and was reported as failed as well: why
+    may_quote: int | None = None  # the message's id, where WhatsApp knows it and an answer may point to it
 
 
 @dataclass(frozen=True)
@@ -130,6 +131,7 @@ class Opened:
     colleagues: list[tuple[str, str]]  # e-mail and name of whom it may be passed on to, by this viewer
     may_speak_ever: bool
     may_reply: bool
+    may_send_template: bool  # which needs no open window
     hint: str
     packet: Packet | None
     items: list[Bubble | Line]
@@ -169,6 +171,7 @@ def read(tx: Transaction, viewer: Viewer, key: str, *, whole: bool = False) -> O
         colleagues=_colleagues(tx, one, viewer) if mine or viewer.account.may(Deed.LEAD) else [],
         may_speak_ever=speaks,
         may_reply=speaks and mine and is_open,
+        may_send_template=speaks and mine and not blocked,
         hint=_hint(one, speaks=speaks, mine=mine, is_open=is_open),
         packet=_packet(one, said, viewer) if one.reason else None,
         items=_items(
@@ -208,7 +211,7 @@ def _hint(one: Conversation, *, speaks: bool, mine: bool, is_open: bool) -> str:
     if mine and is_open:
         return ""
     if mine:
-        return "The 24-hour window is closed: WhatsApp delivers a reply only after the contact writes again."
+        return "The 24-hour window is closed: WhatsApp delivers a reply only after the contact writes again; a template, now."
     match one.holder:
         case Holder.AGENT if one.agent_id is None:
             return f"{words.FROM_PHONE}. Take it to reply from here."
@@ -414,6 +417,7 @@ def _bubble(
         reactions=beside.reactions.get(message.wamid or "", ()),
         cards=content.cards if isinstance(content, says.Cards) else (),
         failed_too=beside.failed_too.get(message.id, "") if message.status in ARRIVED else "",
+        may_quote=message.id if message.wamid and not gone else None,
     )
 
 

@@ -22,7 +22,9 @@ from bot.errors import (
 from handoff import guard
 from handoff.agents import UnknownAccount
 from handoff.assignments import KeyUsed, NotWanted, UnknownDelivery, UnknownMessage, UnknownTemplate
+from handoff.attaching import BadFile
 from handoff.filling import BadTemplate
+from handoff.quick_replies import BadQuickReply, UnknownQuickReply
 from handoff.roles import RoleForbids
 
 log = logging.getLogger(__name__)
@@ -49,6 +51,9 @@ STATUS_OF: dict[type[BotError], tuple[int, str]] = {
     TooLong: (422, "too_long"),
     KeyUsed: (422, "key_used"),
     BadTemplate: (422, "bad_template"),
+    BadFile: (422, "bad_file"),
+    BadQuickReply: (422, "bad_quick_reply"),
+    UnknownQuickReply: (404, "unknown_quick_reply"),
     BadBody: (400, "bad_body"),
 }
 

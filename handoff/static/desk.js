@@ -1,7 +1,8 @@
 /* The desk's few lines of script: what a key does. Swaps, the bell and writing have files of their own; all else is HTML. */
 import { $, all } from "./swap.js";
 import "./bell.js";
-import { send, write } from "./writing.js";
+import { write } from "./field.js";
+import { send } from "./writing.js";
 
 const move = (by) => {
   const rows = all(".row"), at = rows.indexOf(document.activeElement.closest(".row") || document.querySelector(".row[aria-current]"));
