@@ -211,7 +211,7 @@ def _hint(one: Conversation, *, speaks: bool, mine: bool, is_open: bool) -> str:
     if mine and is_open:
         return ""
     if mine:
-        return "The 24-hour window is closed: WhatsApp delivers a reply only after the contact writes again; a template, now."
+        return "The 24-hour window is closed: WhatsApp delivers a reply only after the contact writes again."
     match one.holder:
         case Holder.AGENT if one.agent_id is None:
             return f"{words.FROM_PHONE}. Take it to reply from here."

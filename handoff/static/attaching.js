@@ -72,4 +72,4 @@ document.addEventListener("drop", (event) => {
   event.preventDefault();
   take([...event.dataTransfer.files]);
 });
-document.addEventListener("desk:drawn", ({ detail }) => { if (detail === "conversation") clearAttached(); });
+document.addEventListener("desk:drawn", ({ detail }) => { if (detail === "conversation") files = []; });

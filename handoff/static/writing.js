@@ -70,9 +70,8 @@ document.addEventListener("desk:drawn", ({ detail }) => {
   if (detail !== "rows") sync();
 });
 document.addEventListener("input", ({ target }) => { if (target.matches(".write textarea")) keep(target.form), measure(target.form); });
-for (const name of ["baton:quoted", "baton:draft", "baton:attached"]) document.addEventListener(name, () => {
-  if ($("reply")) keep($("reply")), measure($("reply"));
-});
+document.addEventListener("baton:quoted", () => keep($("reply")));
+for (const name of ["baton:draft", "baton:attached"]) document.addEventListener(name, () => all(".write").forEach(measure));
 document.addEventListener("htmx:afterRequest", ({ detail: { elt, successful, xhr } }) => {
   if (!successful && elt.method === "post" && (!xhr.status || xhr.status >= 500)) toast("That did not reach the desk. Try again in a moment.");
 });
