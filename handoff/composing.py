@@ -7,7 +7,7 @@ import json
 import os
 import secrets
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -84,7 +84,7 @@ class Fillable:
 @guard.agents_only
 def file(key: str) -> AnyResponse:
     """Queue a file, from the page."""
-    _sent_file(key, request.form.get("client_key"))
+    _sent_file(key, lambda: request.form.get("client_key"))
     return _live(key)
 
 
@@ -92,8 +92,7 @@ def file(key: str) -> AnyResponse:
 @guard.with_token
 def file_from_program(key: str) -> Response:
     """Queue a file, from a program: multipart with `file`, perhaps `caption`, `to` and `as_document`."""
-    client_key = request.headers.get("Idempotency-Key")
-    written, kind = _sent_file(key, client_key)
+    written, kind = _sent_file(key, lambda: request.headers.get("Idempotency-Key"))
     return jsonify(
         {
             "id": str(written.id),
@@ -229,19 +228,14 @@ def _live(key: str) -> AnyResponse:
     return Response(body, headers={"HX-Trigger": json.dumps({"baton:replied": key})})
 
 
-def _sent_file(key: str, client_key: str | None) -> tuple[Written, str]:
+def _sent_file(key: str, key_of: Callable[[], str | None]) -> tuple[Written, str]:
     """Keep the file that came, and queue it; what is refused leaves nothing on the disk."""
     account = guard.who()
     account.require(Deed.SPEAK)
+    came, form = _received()
+    client_key = key_of()
     if client_key is not None and not 0 < len(client_key) <= KEY_MAX:
         raise BadFile(f"(its key has 1 to {KEY_MAX} characters)")
-    request.max_content_length = attaching.AT_MOST + BESIDE_MAX
-    try:
-        came, form = request.files.get("file"), request.form
-    except RequestEntityTooLarge as problem:
-        raise BadFile(f"(WhatsApp takes at most {attaching.AT_MOST // 2**20} MB)") from problem
-    if came is None:
-        raise BadFile('(send it as multipart/form-data, in a field called "file")')
     with _on_disk(came) as (name, sha256, size, head):
         filename = attaching.name_of(came.filename or "")
         kind = attaching.kind_of(filename, head, size, as_document=form.get("as_document") in ("1", "true", "on"))
@@ -260,6 +254,18 @@ def _sent_file(key: str, client_key: str | None) -> tuple[Written, str]:
         if not is_new:
             (parts().settings.media / name).unlink(missing_ok=True)
     return written, kind.kind
+
+
+def _received() -> tuple[FileStorage, Mapping[str, str]]:
+    """Read the body, which here may be as large as the largest file; nothing may have looked into it before."""
+    request.max_content_length = attaching.AT_MOST + BESIDE_MAX
+    try:
+        came = request.files.get("file")
+    except RequestEntityTooLarge as problem:
+        raise BadFile(f"(WhatsApp takes at most {attaching.AT_MOST // 2**20} MB)") from problem
+    if came is None:
+        raise BadFile('(send it as multipart/form-data, in a field called "file")')
+    return came, request.form
 
 
 def _quoted(said: str | None) -> int | None:

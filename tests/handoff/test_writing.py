@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, Route, expect
+from playwright.sync_api import Browser, Error, Route, expect
 from werkzeug.serving import make_server
 
 from bot.ledger import errands, transcript
@@ -73,7 +74,8 @@ def test_an_answer_that_got_lost_and_a_reload_in_between_send_it_once(
         """The desk gets it; the browser never hears of that."""
         route.fetch()
         lost.append(route.request.url)
-        route.abort()
+        with suppress(Error):  # the page may have been left in the meantime
+            route.abort()
 
     page.route("**/reply", loses_the_answer)
     page.fill("#reply textarea", "once and only once")
@@ -213,7 +215,7 @@ def test_when_the_window_closes_while_somebody_types_a_template_is_offered_and_t
 
 
 def test_a_file_is_pasted_looked_at_and_refused_early(chromium: Browser, base: str, quick_ledger: Ledger) -> None:
-    ann, story = opened(chromium, base, quick_ledger)
+    ann, _story = opened(chromium, base, quick_ledger)
     page = ann.page
     page.set_input_files("#attach", {"name": "a.exe", "mimeType": "application/x-msdownload", "buffer": b"MZ"})
     expect(page.locator(".toast")).to_contain_text("none of them")
