@@ -25,14 +25,17 @@ from handoff import (
     desk,
     feed,
     files,
+    floor,
     guard,
     health,
     live,
     parts,
     refusals,
     replies,
+    reports,
     signin,
     suggesting,
+    teaming,
     updates,
     words,
 )
@@ -55,7 +58,7 @@ SECURITY = {
 
 
 def create_app(settings: Settings | None = None, *, now: Clock = clock.now) -> Flask:
-    """Put the desk together: one ledger, one catalogue, one feed, seven blueprints."""
+    """Put the desk together: one ledger, one catalogue, one feed, and the blueprints."""
     settings = settings or Settings.from_env()
     ledger = Ledger(settings.database_url)
     tail = Feed(ledger)
@@ -68,7 +71,8 @@ def create_app(settings: Settings | None = None, *, now: Clock = clock.now) -> F
     composing.install(app, suggesting.book_of(catalogue))
     feed.install(app, tail)
     guard.install(app)
-    for room in (desk, composing, replies, files, live, updates, signin, health, api):
+    rooms = (desk, composing, replies, files, live, updates, teaming, floor, reports, signin, health, api)
+    for room in rooms:
         app.register_blueprint(room.blueprint)
     guard.for_everybody(app.view_functions["static"])
     app.register_error_handler(BotError, refusals.refused)

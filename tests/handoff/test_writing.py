@@ -1,4 +1,4 @@
-"""Writing in a real browser: on a bad network everything goes once; quick replies, templates, files, quotes by keyboard."""
+"""Writing in a real browser: all goes once on a bad network; quick replies, templates, files, quotes by keyboard."""
 
 from __future__ import annotations
 

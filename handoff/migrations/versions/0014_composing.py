@@ -6,7 +6,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "0014_composing"
-down_revision = "0011_presence"
+down_revision = "0012_routing"
 branch_labels = None
 depends_on = None
 
