@@ -8,7 +8,7 @@ import os
 import secrets
 import shutil
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -236,7 +236,7 @@ def _sent_file(key: str, key_of: Callable[[], str | None]) -> tuple[Written, str
     client_key = key_of()
     if client_key is not None and not 0 < len(client_key) <= KEY_MAX:
         raise BadFile(f"(its key has 1 to {KEY_MAX} characters)")
-    with _on_disk(came) as (name, sha256, size, head):
+    with closing(came), _on_disk(came) as (name, sha256, size, head):
         filename = attaching.name_of(came.filename or "")
         kind = attaching.kind_of(filename, head, size, as_document=form.get("as_document") in ("1", "true", "on"))
         caption = form.get("caption", "").replace("\r\n", "\n").strip()

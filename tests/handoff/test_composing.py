@@ -12,6 +12,8 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 from flask import Flask
+from werkzeug.datastructures import FileStorage
+from werkzeug.test import encode_multipart
 
 from bot.ledger import errands, outbox, transcript, uploads
 from bot.ledger.tables import messages, templates
@@ -55,9 +57,11 @@ def story(ledger: Ledger, ann: Api) -> seeding.Story:
 
 
 def send(api: Api, key: str, content: bytes, name: str, idempotency: str | None = None, **form: str) -> Any:
-    data = {"file": (io.BytesIO(content), name), **form}
+    boundary, body = encode_multipart({"file": FileStorage(io.BytesIO(content), name), **form})
     path = f"/api/v1/conversations/{key}/file"
-    return api.client.post(path, headers=api.headers(idempotency), data=data, content_type="multipart/form-data")
+    return api.client.post(
+        path, headers=api.headers(idempotency), data=body, content_type=f"multipart/form-data; boundary={boundary}"
+    )
 
 
 def test_a_photo_goes_out_with_its_caption_and_is_drawn_from_our_own_copy(
