@@ -89,3 +89,15 @@ class AtCapacity(BotError):
 
 class TrainingFailed(BotError):
     """The bot could not be trained."""
+
+
+class UnknownHook(BotError):
+    """There is no such hook."""
+
+
+class UnknownHandoff(BotError):
+    """There is no such handoff, or it was not you who brought it."""
+
+
+class Closed(BotError):
+    """This handoff is closed: the bot that brought it has the conversation again."""

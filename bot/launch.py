@@ -156,6 +156,7 @@ def environment(settings: Settings) -> dict[str, str]:
         "BATON_PHONE_QUIET_MIN": f"{settings.phone_quiet_min:g}",
         "WHATSAPP_MESSAGES_PER_SECOND": f"{settings.messages_per_second:g}",
         "BATON_KEEP_DELIVERIES_DAYS": str(settings.keep_deliveries_days),
+        "BATON_HOOKS_PRIVATE": _yes(settings.hooks_private),
         "BATON_HOST": settings.host,
         "BATON_HOME": str(settings.home),
         "RASA_PORT": str(settings.rasa_port),

@@ -59,6 +59,7 @@ class Settings:
     phone_quiet_min: float = 30  # how long after an answer from the phone the bot stays silent
     messages_per_second: float = 80  # what one of our numbers may send; Meta's default
     keep_deliveries_days: int = 30  # how long Meta's bodies are kept once they are dealt with
+    hooks_private: bool = False  # may hooks lead into our own network
     host: str = "127.0.0.1"
     rasa_port: int = 5005  # the webhook
     bot_port: int = 0  # Rasa itself, on loopback; 0: whatever is free
@@ -115,6 +116,7 @@ class Settings:
             phone_quiet_min=number("BATON_PHONE_QUIET_MIN", cls.phone_quiet_min, 0.01, 24 * 60),
             messages_per_second=number("WHATSAPP_MESSAGES_PER_SECOND", cls.messages_per_second, 1, 1000),
             keep_deliveries_days=int(number("BATON_KEEP_DELIVERIES_DAYS", cls.keep_deliveries_days, 7, 3650)),
+            hooks_private=yes("BATON_HOOKS_PRIVATE", False),
             host=text("BATON_HOST", cls.host),
             rasa_port=port("RASA_PORT", cls.rasa_port),
             bot_port=int(number("BOT_PORT", cls.bot_port, 0, 65535)),

@@ -159,3 +159,21 @@ class Role(str, Enum):
     SUPERVISOR = "supervisor"
     CONTENT = "content"
     ADMIN = "admin"
+
+
+class Happening(str, Enum):
+    """What programs of others are told of by a hook."""
+
+    MESSAGE_CREATED = "message.created"
+    HANDOFF_CREATED = "handoff.created"
+    HANDOFF_TAKEN = "handoff.taken"
+    HANDOFF_REQUEUED = "handoff.requeued"
+    HANDOFF_CLOSED = "handoff.closed"
+
+
+class CallState(str, Enum):
+    """What became of telling one hook of one happening."""
+
+    WAITING = "waiting"
+    DELIVERED = "delivered"
+    FAILED = "failed"  # tried for days; somebody may have it tried again

@@ -6,8 +6,9 @@ import hashlib
 import re
 import secrets
 import threading
+from collections.abc import Collection
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -20,7 +21,7 @@ from bot.ledger import handoffs
 from bot.ledger.tables import conversations
 from bot.ledger.transaction import Ledger, Transaction
 from bot.vocabulary import Holder, Role
-from handoff.roles import Account, Deed
+from handoff.roles import Account, Deed, Scope
 from handoff.tables import accounts, sessions, sign_ins, tokens
 
 SESSION_LASTS = timedelta(days=7)
@@ -32,6 +33,8 @@ TRIES_PER_ADDRESS = 60  # an office shares one address
 PASSWORD_MIN = 10
 PASSWORD_MAX = 200  # argon2 is slow on purpose; nobody makes it hash a novel
 LETTERS = "abcdefghjkmnpqrstuvwxyz23456789"  # none that look alike
+
+TOKEN_ID = 12  # characters of a token's hash, to name it by
 
 SIGN_IN_LOCK = 0x7369676E  # any number nobody else uses on this database
 
@@ -54,6 +57,10 @@ class BadAccount(BotError):
 
 class WrongPassword(BotError):
     """E-mail and password don't belong together."""
+
+
+class UnknownToken(BotError):
+    """There is no such token."""
 
 
 class TooManyTries(BotError):
@@ -121,19 +128,71 @@ def disable(tx: Transaction, email: str, now: datetime) -> str:
     return str(row.email)
 
 
-def add_token(tx: Transaction, email: str, now: datetime) -> str:
-    """Make a bearer token that acts as this account; it is shown once."""
+@dataclass(frozen=True)
+class Token:
+    """A bearer token, without its secret."""
+
+    id: str  # the beginning of its hash
+    name: str
+    email: str
+    scopes: tuple[Scope, ...]  # empty: all of its account's role
+    created_at: datetime
+    used_at: datetime | None
+    ends_at: datetime | None
+
+
+def add_token(
+    tx: Transaction,
+    email: str,
+    now: datetime,
+    *,
+    name: str = "",
+    scopes: Collection[Scope] = (),
+    ends_at: datetime | None = None,
+) -> str:
+    """Make a bearer token that acts as this account, within these scopes; it is shown once."""
     row = _row(tx, email)
     if row.disabled_at is not None:
         raise UnknownAccount(f"({row.email} is disabled)")
     token = "baton_" + secrets.token_urlsafe(32)
-    tx.execute(sa.insert(tokens).values(hash=_hash(token), account_id=row.id, created_at=now))
+    told = {"name": name.strip()[:80], "scopes": ",".join(one.value for one in Scope if one in scopes)}
+    tx.execute(sa.insert(tokens).values(hash=_hash(token), account_id=row.id, created_at=now, ends_at=ends_at, **told))
     return token
 
 
-def bearer(tx: Transaction, token: str) -> Account | None:
-    """Return whom a token acts as."""
-    return _account_of(tx, tokens, token)
+def tokens_of(tx: Transaction, email: str | None = None) -> list[Token]:
+    """Return the tokens of an account, or of all, the newest first; those that ended by themselves too."""
+    query = sa.select(tokens, accounts.c.email).join(accounts, accounts.c.id == tokens.c.account_id)
+    if email is not None:
+        query = query.where(accounts.c.id == _row(tx, email).id)
+    rows = tx.execute(query.order_by(tokens.c.created_at.desc(), tokens.c.hash))
+    return [
+        Token(row.hash[:TOKEN_ID], row.name, row.email, _scopes(row.scopes), row.created_at, row.used_at, row.ends_at)
+        for row in rows
+    ]
+
+
+def _scopes(words: str) -> tuple[Scope, ...]:
+    return tuple(Scope(one) for one in words.split(",") if one)
+
+
+def end_token(tx: Transaction, token_id: str) -> Token:
+    """Let a token be good for nothing any more; return what it was."""
+    found = next((one for one in tokens_of(tx) if one.id == token_id), None)
+    if found is None:
+        raise UnknownToken(f"({token_id}; `python -m handoff token list` has them)")
+    tx.execute(sa.delete(tokens).where(tokens.c.hash.startswith(token_id, autoescape=True)))
+    return found
+
+
+def bearer(tx: Transaction, token: str, now: datetime | None = None) -> Account | None:
+    """Return whom a token acts as, and for what."""
+    alive = () if now is None else (tokens.c.ends_at.is_(None) | (tokens.c.ends_at > now),)
+    account = _account_of(tx, tokens, token, *alive)
+    words = tx.execute(sa.select(tokens.c.scopes).where(tokens.c.hash == _hash(token))).scalar()
+    if account is None or not words:
+        return account
+    return replace(account, scopes=frozenset(_scopes(words)))
 
 
 def token_used(tx: Transaction, token: str, now: datetime) -> None:
@@ -313,6 +372,12 @@ def colleague(tx: Transaction, email: str) -> Account:
     if not account.may(Deed.SPEAK) or account not in colleagues(tx):
         raise UnknownAccount(f"({email} can't hold conversations)")
     return account
+
+
+def everybody(tx: Transaction) -> list[Account]:
+    """Return everybody who may sign in, by name."""
+    rows = tx.execute(sa.select(accounts).where(accounts.c.disabled_at.is_(None)).order_by(accounts.c.name))
+    return [_account(row) for row in rows]
 
 
 def colleagues(tx: Transaction) -> list[Account]:

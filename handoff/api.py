@@ -13,18 +13,20 @@ from bot.ledger.transaction import Transaction
 from bot.ledger.transcript import Conversation
 from bot.messages import MEDIA_MAX_BYTES, TEXT_MAX, can_be_kept
 from bot.vocabulary import Author, Holder, UpdateState
-from handoff import assignments, guard, members, refusals, shapes
+from handoff import assignments, guard, members, paging, refusals, shapes
 from handoff.assignments import UnknownDelivery, UnknownMessage, Written
+from handoff.bodies import body as _body
+from handoff.bodies import client_key as _client_key
+from handoff.bodies import json as _json
+from handoff.bodies import number as _number
 from handoff.filling import Wanted
 from handoff.parts import parts
 from handoff.refusals import BadBody
-from handoff.roles import Deed
+from handoff.roles import Deed, Scope
 
 blueprint = Blueprint("api", __name__, url_prefix="/api/v1")
 
 LISTED = 1000
-KEY_MAX = 255
-ID_DIGITS = 18  # more than any database counts to
 
 
 @blueprint.get("/conversations")
@@ -34,9 +36,12 @@ def conversations() -> Response:
     asked = request.args.get("holder")
     if asked is not None and asked not in {holder.value for holder in Holder}:
         raise BadBody(f"(holder is {asked!r}; it must be bot, queue or agent)")
+    holder = Holder(asked) if asked else None
+    if {"limit", "after", "agent"} & set(request.args):
+        return paging.conversations(holder)
     with parts().ledger.reading() as tx:
         guard.who().require(Deed.READ)
-        found, is_all = _listed(tx, Holder(asked) if asked else None)
+        found, is_all = _listed(tx, holder)
     answer = jsonify([shapes.conversation(one) for one in found])
     if not is_all:
         answer.headers["Baton-More"] = "true"  # the list itself has no room for it
@@ -73,7 +78,9 @@ def conversation(key: str) -> Response:
 @blueprint.get("/conversations/<key>/messages")
 @guard.with_token
 def messages(key: str) -> Response:
-    """List what was said and noted, oldest first."""
+    """List what was said and noted, oldest first; with `after` or `limit` a part of it."""
+    if {"limit", "after"} & set(request.args):
+        return paging.messages(key)
     with parts().ledger.reading() as tx:
         one = transcript.conversation(tx, key)
         said = transcript.messages_of(tx, one.id, transcript.EVERYTHING)
@@ -226,6 +233,7 @@ def _block(key: str, *, blocks: bool) -> tuple[Response, int]:
 
 @blueprint.get("/updates")
 @guard.with_token
+@guard.needs(Scope.ADMIN)
 def updates() -> Response:
     """Tell what became of everything Meta brought, and list the newest; never what was in it."""
     guard.who().require(Deed.LOOK_AFTER)
@@ -241,6 +249,7 @@ def updates() -> Response:
 
 @blueprint.post("/updates/<delivery>/again")
 @guard.with_token
+@guard.needs(Scope.ADMIN)
 def read_again(delivery: str) -> tuple[Response, int]:
     """Have what failed in a delivery read once more; the door does it within seconds."""
     guard.who().require(Deed.LOOK_AFTER)
@@ -252,6 +261,7 @@ def read_again(delivery: str) -> tuple[Response, int]:
 
 @blueprint.post("/updates/<delivery>/aside")
 @guard.with_token
+@guard.needs(Scope.ADMIN)
 def delivery_aside(delivery: str) -> Response:
     """Let what failed in a delivery rest; it need not be read."""
     guard.who().require(Deed.LOOK_AFTER)
@@ -322,11 +332,6 @@ def _delivery_id(words: str) -> int:
     return number
 
 
-def _number(words: str) -> int | None:
-    """Return an id as the database counts; ids are opaque to callers, so anything else is just unknown."""
-    return int(words) if words.isascii() and words.isdigit() and len(words) <= ID_DIGITS else None
-
-
 def _quoted() -> int | None:
     """Return the message a reply answers to."""
     to = _body().get("to")
@@ -355,21 +360,6 @@ def _wanted() -> Wanted:
     return Wanted(str(name), str(language), kept, str(header), str(picture), tuple(payloads), tuple(endings))
 
 
-def _json() -> Any:
-    """Return the body's JSON; None if it is none, or goes deeper than anybody means."""
-    try:
-        return request.get_json(force=True, silent=True)
-    except RecursionError:
-        return None
-
-
-def _body() -> dict[str, Any]:
-    body = _json()
-    if not isinstance(body, dict):
-        raise BadBody("(it must be a JSON object)")
-    return body
-
-
 def _text() -> str:
     body = _json()
     if not isinstance(body, dict) or not isinstance(body.get("text"), str):
@@ -382,10 +372,3 @@ def _text() -> str:
     if not can_be_kept(text):
         raise BadBody("(the text holds a character that can't be kept)")
     return text
-
-
-def _client_key() -> str | None:
-    key = request.headers.get("Idempotency-Key")
-    if key is not None and not 0 < len(key) <= KEY_MAX:
-        raise BadBody(f"(an Idempotency-Key has 1 to {KEY_MAX} characters)")
-    return key

@@ -27,12 +27,17 @@ from handoff import (
     files,
     floor,
     guard,
+    guests,
     health,
+    hooks,
+    integrations,
     live,
     parts,
+    reference,
     refusals,
     replies,
     reports,
+    rest,
     signin,
     suggesting,
     teaming,
@@ -44,6 +49,23 @@ from handoff.parts import Parts
 from handoff.roles import Deed
 
 BODY_MAX = 64 * 1024
+ROOMS = (
+    desk,
+    composing,
+    replies,
+    files,
+    live,
+    updates,
+    teaming,
+    floor,
+    reports,
+    signin,
+    health,
+    integrations,
+    reference,
+    api,
+)
+MORE_OF_THE_API = (guests, hooks, rest)  # importing them is what adds their calls to it
 SECURITY = {
     "Content-Security-Policy": (
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; media-src 'self'; "
@@ -71,8 +93,7 @@ def create_app(settings: Settings | None = None, *, now: Clock = clock.now) -> F
     composing.install(app, suggesting.book_of(catalogue))
     feed.install(app, tail)
     guard.install(app)
-    rooms = (desk, composing, replies, files, live, updates, teaming, floor, reports, signin, health, api)
-    for room in rooms:
+    for room in ROOMS:
         app.register_blueprint(room.blueprint)
     guard.for_everybody(app.view_functions["static"])
     app.register_error_handler(BotError, refusals.refused)

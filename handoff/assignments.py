@@ -159,6 +159,7 @@ def give_back(tx: Transaction, key: str, account: Account, words: Outbound | Non
     key = conversation.key
     row = handoffs.require_held_by(tx, key, account.id)
     may_speak = window_is_open(row.window_ends, now) and not conversation.contact.blocked
+    may_speak = may_speak and not conversation.channel  # those words are our bot's, and a guest's bot is another one
     handoffs.give_back(tx, key, agent_id=account.id, words=words if may_speak else None, now=now)
 
 
@@ -181,6 +182,7 @@ def send_template(
 ) -> Written:
     """Queue a template: it may be sent when the window is closed, to open it again."""
     account.require(Deed.SPEAK)
+    _require_whatsapp(tx, key, "templates are WhatsApp's")
     listed = errands.list_of_templates(tx)
     template = next((one for one in listed if (one.name, one.language) == (wanted.name, wanted.language)), None)
     if template is None:
@@ -204,6 +206,7 @@ def send_file(
     to: int | None = None,
 ) -> Written:
     """Queue a file that lies in the media folder already. The same client key again only answers the same."""
+    _require_whatsapp(tx, key, "the desk sends it words only")
     written = _say(tx, key, account, content, client_key=client_key, now=now, to=to)
     known = uploads.of(tx, [written.id]).get(written.id)
     if known is None:
@@ -306,6 +309,7 @@ def block(tx: Transaction, key: str, account: Account, *, blocks: bool, now: dat
     """Have Meta block or unblock the contact; the sender asks, so it is true a moment later."""
     key = _kept(tx, key)
     _require_may_act(tx, key, account)
+    _require_whatsapp(tx, key, "WhatsApp blocks its own; ask who runs that bot")
     errands.ask_to_block(tx, key, block=blocks, now=now)
     what = "block" if blocks else "unblock"
     log.info("somebody asks to %s a contact", what, extra={"action": what, "conversation": key, "account": account.id})
@@ -336,6 +340,13 @@ def _require_may_act(tx: Transaction, key: str, account: Account) -> None:
     account.require(Deed.SPEAK)
     if not account.may(Deed.LEAD):
         handoffs.require_held_by(tx, key, account.id)
+
+
+def _require_whatsapp(tx: Transaction, key: str, why: str) -> None:
+    """Refuse what only WhatsApp can do for a guest of another channel."""
+    channel = transcript.conversation(tx, key).channel
+    if channel:
+        raise NotAllowed(f"(this contact is on {channel}; {why})")
 
 
 def _kept(tx: Transaction, key: str) -> str:

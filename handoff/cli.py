@@ -1,4 +1,4 @@
-"""`python -m handoff`: migrate · watch · team · account add, reset, disable, seat · token add · alarm clear.
+"""`python -m handoff`: migrate · watch · team · account add, reset, disable, seat · token … · hook … · alarm clear.
 
 One line out, or a sentence.
 """
@@ -21,7 +21,7 @@ from bot.ledger import alarms
 from bot.ledger.transaction import Ledger, Transaction
 from bot.settings import ROOT, Settings
 from bot.vocabulary import Role
-from handoff import agents, migrate, team_cli
+from handoff import agents, migrate, programs, team_cli
 from handoff.presence import Patience
 from handoff.watch import Watch, Watching
 
@@ -76,10 +76,7 @@ def _parser() -> argparse.ArgumentParser:
     team_cli.seat_arguments(seat)
     seat.set_defaults(run=_account_seat)
 
-    token = rooms.add_parser("token", help="bearer tokens for the API").add_subparsers(required=True, metavar="verb")
-    new = token.add_parser("add", help="make a token that acts as this account; prints it, once")
-    new.add_argument("email")
-    new.set_defaults(run=_token_add)
+    programs.add_parsers(rooms)
 
     alarm = rooms.add_parser("alarm", help="what somebody must look at").add_subparsers(required=True, metavar="verb")
     clear = alarm.add_parser("clear", help="somebody has looked; it is raised again when it happens again")
@@ -104,7 +101,8 @@ def _watch(asked: argparse.Namespace, settings: Settings) -> str:
     watch = Watch(ledger, Catalogue.load(ROOT / "data" / "responses"), clock.now, watching)
     for told in (signal.SIGTERM, signal.SIGINT):
         signal.signal(told, lambda *_: watch.stop())
-    watch.run()
+    with programs.calling(ledger, settings):
+        watch.run()
     return "Stopped"
 
 
@@ -132,10 +130,6 @@ def _account_reset(asked: argparse.Namespace, settings: Settings) -> str:
 def _account_disable(asked: argparse.Namespace, settings: Settings) -> str:
     email = _write(settings, lambda tx: agents.disable(tx, asked.email, clock.now()))
     return f"{email} can't sign in any more."
-
-
-def _token_add(asked: argparse.Namespace, settings: Settings) -> str:
-    return _write(settings, lambda tx: agents.add_token(tx, asked.email, clock.now()))
 
 
 def _alarm_clear(asked: argparse.Namespace, settings: Settings) -> str:

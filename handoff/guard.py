@@ -16,7 +16,7 @@ from werkzeug.wrappers import Response as AnyResponse
 from handoff import agents
 from handoff.agents import SignedIn
 from handoff.parts import parts
-from handoff.roles import Account
+from handoff.roles import Account, Scope
 
 COOKIE = "baton_session"
 SAFE = {"GET", "HEAD", "OPTIONS"}
@@ -47,6 +47,22 @@ def newcomers_too(view: View) -> View:
 def with_token(view: View) -> View:
     """Let in who brings a bearer token."""
     return _mark(view, TOKENS)
+
+
+def needs(scope: Scope) -> Callable[[View], View]:
+    """Mark what a token must have a scope for other than read, to look, or write, to change something."""
+
+    def mark(view: View) -> View:
+        view.scope = scope  # type: ignore[attr-defined]
+        return view
+
+    return mark
+
+
+def scope_of(view: Callable[..., Any], method: str) -> Scope:
+    """Return what a token must have to call this."""
+    marked: Scope | None = getattr(view, "scope", None)
+    return marked or (Scope.READ if method in SAFE else Scope.WRITE)
 
 
 def runs_by_itself(view: View) -> View:
@@ -95,7 +111,7 @@ def check() -> AnyResponse | None:
         case "everybody":
             return None
         case "tokens":
-            _check_token()
+            _check_token(view)
             return None
         case "agents" | "newcomers" as mark:
             return _check_session(view, mark)
@@ -136,20 +152,21 @@ def go_to(url: str) -> AnyResponse:
     return redirect(url, 303)
 
 
-def _check_token() -> None:
+def _check_token(view: Callable[..., Any]) -> None:
     kind, _, token = request.headers.get("Authorization", "").partition(" ")
     token = token.strip()
     if kind.lower() != "bearer" or not token:
         raise NoToken
     ledger, now = parts().ledger, parts().now()
     with ledger.reading() as tx:
-        account = agents.bearer(tx, token)
+        account = agents.bearer(tx, token, now)
         fresh = account is None or agents.token_is_fresh(tx, token, now)
     if account is None:
         raise NoToken
     if not fresh:
         with ledger.writing() as tx:
             agents.token_used(tx, token, now)
+    account.require_scope(scope_of(view, request.method))
     g.account = account
 
 

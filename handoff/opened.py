@@ -166,12 +166,12 @@ def read(tx: Transaction, viewer: Viewer, key: str, *, whole: bool = False) -> O
     return Opened(
         key=one.key,
         name=name_of(one),
-        phone=words.phone(one.contact.phone),
+        phone=f"on {one.channel}, brought by its bot" if one.channel else words.phone(one.contact.phone),
         about=() if one.contact.marketing else (words.NO_MARKETING,),
         holder=one.holder,
         holder_words=words.holder(one.holder, one.agent_name, mine),
         since=_since(since, viewer) if one.holder is not Holder.BOT else "",
-        window=words.BLOCKED if blocked else words.window(one.window_ends, viewer.now, refused=refused),
+        window=_window(one, viewer, blocked=blocked, refused=refused),
         window_open=is_open,
         may_take=speaks and (one.holder is not Holder.AGENT or one.agent_id is None),  # from the phone anybody takes
         mine=mine,
@@ -195,6 +195,12 @@ def read(tx: Transaction, viewer: Viewer, key: str, *, whole: bool = False) -> O
         earlier=earlier,
         whole=whole,
     )
+
+
+def _window(one: Conversation, viewer: Viewer, *, blocked: bool, refused: bool) -> str:
+    if one.channel:
+        return words.on_channel(one.channel)
+    return words.BLOCKED if blocked else words.window(one.window_ends, viewer.now, refused=refused)
 
 
 def _colleagues(tx: Transaction, one: Conversation, viewer: Viewer) -> list[tuple[str, str]]:
@@ -244,6 +250,8 @@ def _hint(one: Conversation, *, speaks: bool, mine: bool, is_open: bool) -> str:
             return f"{one.agent_name} has this conversation. You can write notes."
         case Holder.QUEUE:
             return "Take it to reply."
+        case Holder.BOT if one.channel:
+            return f"The bot of {one.channel} has this conversation. Take it to reply."
         case Holder.BOT:
             return "The bot is answering. Take it to reply; the bot then falls silent."
 

@@ -67,6 +67,7 @@ class Row:
     holder: Holder
     asks: bool  # it is this agent's, and the contact has no answer yet
     news: str  # what the desk rings for when it is new
+    channel: str  # where another bot speaks with them; "" is WhatsApp
 
 
 @dataclass(frozen=True)
@@ -183,6 +184,7 @@ def _row(one: Conversation, viewer: Viewer, *, place: str, team: str) -> Row:
         holder=one.holder,
         asks=asks is not None,
         news=_news(one),
+        channel=one.channel,
     )
 
 

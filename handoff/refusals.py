@@ -6,7 +6,7 @@ import logging
 
 from flask import Response, jsonify, make_response, render_template, request
 from sqlalchemy.exc import SQLAlchemyError
-from werkzeug.exceptions import HTTPException, ServiceUnavailable
+from werkzeug.exceptions import HTTPException, MethodNotAllowed, ServiceUnavailable
 
 from bot.errors import (
     AlreadyTaken,
@@ -16,24 +16,31 @@ from bot.errors import (
     BadTeam,
     Blocked,
     BotError,
+    Closed,
     NotAllowed,
     NotYours,
     Overtaken,
     TeamBusy,
     TooLong,
     UnknownConversation,
+    UnknownHandoff,
+    UnknownHook,
     UnknownTeam,
     WindowClosed,
 )
 from handoff import guard
+from handoff.addresses import BadUrl
 from handoff.agents import UnknownAccount
 from handoff.assignments import KeyUsed, NotWanted, UnknownDelivery, UnknownMessage, UnknownTemplate
 from handoff.attaching import BadFile
 from handoff.filling import BadTemplate
 from handoff.quick_replies import BadQuickReply, UnknownQuickReply
-from handoff.roles import RoleForbids
+from handoff.roles import RoleForbids, ScopeMissing
 
 log = logging.getLogger(__name__)
+
+
+RETRY_AFTER_S = "5"  # the database is away for longer, or back by then
 
 
 class BadBody(BotError):
@@ -50,6 +57,10 @@ STATUS_OF: dict[type[BotError], tuple[int, str]] = {
     Blocked: (409, "blocked"),
     NotYours: (403, "not_yours"),
     RoleForbids: (403, "role_forbids"),
+    ScopeMissing: (403, "scope_missing"),
+    Closed: (409, "closed"),
+    UnknownHandoff: (404, "unknown_handoff"),
+    UnknownHook: (404, "unknown_hook"),
     NotWanted: (409, "not_wanted"),
     UnknownConversation: (404, "unknown_conversation"),
     UnknownAccount: (404, "unknown_account"),
@@ -67,6 +78,7 @@ STATUS_OF: dict[type[BotError], tuple[int, str]] = {
     BadTeam: (422, "bad_team"),
     BadNeed: (422, "bad_need"),
     BadBody: (400, "bad_body"),
+    BadUrl: (422, "bad_url"),
 }
 
 
@@ -113,6 +125,10 @@ def as_json(error: HTTPException) -> tuple[Response, int]:
     response = jsonify({"error": word, "message": sentence})
     if status == 401:
         response.headers["WWW-Authenticate"] = "Bearer"
+    if status == 503:
+        response.headers["Retry-After"] = RETRY_AFTER_S
+    if isinstance(error, MethodNotAllowed) and error.valid_methods:
+        response.headers["Allow"] = ", ".join(sorted(error.valid_methods))
     return response, status
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 
 from bot.errors import BotError
@@ -11,6 +11,20 @@ from bot.vocabulary import Role
 
 class RoleForbids(BotError):
     """Your role can't do this."""
+
+
+class ScopeMissing(BotError):
+    """This token may not be used for that."""
+
+
+class Scope(str, Enum):
+    """What a token may be used for, besides what its account's role allows; without any, for all of that."""
+
+    READ = "read"  # conversations, messages, files, transcripts
+    WRITE = "write"  # an agent's verbs
+    HANDOFFS = "handoffs"  # bring another bot's contacts, and speak for them
+    WEBHOOKS = "webhooks"  # make hooks and look after them
+    ADMIN = "admin"  # look after deliveries
 
 
 class Deed(Enum):
@@ -42,6 +56,7 @@ class Account:
     name: str
     role: Role
     must_change_password: bool = False
+    scopes: frozenset[Scope] = field(default=frozenset(Scope), compare=False)  # of the token they came with
 
     def may(self, deed: Deed) -> bool:
         """Say whether the role allows it."""
@@ -51,3 +66,8 @@ class Account:
         """Raise RoleForbids unless the role allows it."""
         if not self.may(deed):
             raise RoleForbids(f"(as {self.role.value} you can't {deed.value}; ask an admin for another role)")
+
+    def require_scope(self, scope: Scope) -> None:
+        """Raise ScopeMissing unless the token they came with has it."""
+        if scope not in self.scopes:
+            raise ScopeMissing(f"(it lacks the scope {scope.value}; an admin can make one that has it)")

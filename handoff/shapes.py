@@ -7,6 +7,7 @@ from datetime import datetime, timezone
 from typing import Any
 
 from bot.ledger.files import File
+from bot.ledger.guests import Visit
 from bot.ledger.inbox import Line, Tally
 from bot.ledger.teams import Team
 from bot.ledger.transcript import Conversation, Said
@@ -17,7 +18,8 @@ from handoff.assignments import Note
 
 
 def conversation(one: Conversation) -> dict[str, Any]:
-    """Return a conversation as the API shows it."""
+    """Return a conversation as the API shows it. Where it is not on WhatsApp it says so, and has no window."""
+    elsewhere = {"channel": one.channel, "window_ends": None} if one.channel else {}
     return {
         "key": one.key,
         "holder": one.holder.value,
@@ -42,6 +44,29 @@ def conversation(one: Conversation) -> dict[str, Any]:
         "window_ends": moment(one.window_ends),
         "slots": one.slots,
         "wish": one.wish,
+    } | elsewhere
+
+
+def handoff(visit: Visit, *, place: int | None, sentence: str | None) -> dict[str, Any]:
+    """Return a guest's handoff as the bot that brought them sees it."""
+    waits = visit.closed_at is None and visit.taken_at is None
+    state = "closed" if visit.closed_at else "waiting" if waits else "taken"
+    return {
+        "id": str(visit.id),
+        "conversation": visit.key,
+        "channel": visit.channel,
+        "conversation_id": visit.own_id,
+        "state": state,
+        "reason": visit.reason.value,
+        "agent": visit.agent or None,
+        "place": place,
+        "due_at": moment(visit.due_at) if waits else None,
+        "late": waits and visit.broken_at is not None,
+        "sentence": sentence,
+        "asked_at": moment(visit.asked_at),
+        "taken_at": moment(visit.taken_at),
+        "closed_at": moment(visit.closed_at),
+        "outcome": visit.outcome.value if visit.outcome else None,
     }
 
 

@@ -38,6 +38,9 @@ tokens = sa.Table(
     sa.Column("account_id", Id, sa.ForeignKey("accounts.id"), nullable=False, index=True),
     sa.Column("created_at", Moment, nullable=False),
     sa.Column("used_at", Moment),
+    sa.Column("name", sa.String(80), nullable=False, server_default=""),  # what it is for
+    sa.Column("scopes", sa.String(200), nullable=False, server_default=""),  # "read,write"; "": all of the role
+    sa.Column("ends_at", Moment),  # good until then; NULL: until somebody ends it
 )
 
 sign_ins = sa.Table(

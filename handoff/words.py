@@ -346,6 +346,13 @@ def span(passed: timedelta) -> str:
 
 NO_MARKETING = "Does not want marketing messages"
 OWN_CARD = "Shared their own number"
+
+
+def on_channel(channel: str) -> str:
+    """Say where a guest is, and that nothing closes there."""
+    return f"On {channel}: no 24-hour window"
+
+
 BLOCKED = "Blocked: WhatsApp delivers nothing either way"
 
 

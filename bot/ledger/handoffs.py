@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -17,14 +17,14 @@ import sqlalchemy as sa
 from bot.conversation import NOT_INVITED, after, wants_an_answer
 from bot.errors import AlreadyTaken, NotAllowed, NotYours, UnknownConversation
 from bot.hours import Hours
-from bot.ledger import capacity, changes, needs, outbox, promises, teams
+from bot.ledger import capacity, changes, hooks, needs, outbox, promises, teams
 from bot.ledger.promises import Tell
 from bot.ledger.tables import UNSENT, WAITING, conversations, handoffs, messages, turns
 from bot.ledger.transaction import Transaction
 from bot.messages import Outbound, can_be_kept
 from bot.needs import Needed
 from bot.promises import Promise
-from bot.vocabulary import Author, Change, Holder, Move, Outcome, Reason, Status, TurnState
+from bot.vocabulary import Author, Change, Happening, Holder, Move, Outcome, Reason, Status, TurnState
 
 THE_PHONE = "the phone"  # who holds what somebody at the business answers from the WhatsApp Business app
 TAKEN_BACK = "(deleted)"  # in place of what nobody may read any more
@@ -49,6 +49,7 @@ def hand_off(
     tell: Tell | None,
     now: datetime,
     turn_id: int | None = None,
+    team_id: int | None = None,
 ) -> HandedOff:
     """Ask for a person: bot → queue, with the packet and a promise, and tell the contact in the same transaction.
 
@@ -79,6 +80,8 @@ def hand_off(
         _move(tx, row, Move.HAND_OFF, now)
         wish = _as_it_stands(tx, row.id, wish, turn_id)
         needed = needs.of(tx, row.id, reason=reason, wish=wish, slots=slots)
+        if team_id is not None:  # whoever asks knows better than the rules
+            needed = replace(needed, team_id=teams.standing(tx, team_id))
         made, team = promises.make(tx, now, team_id=needed.team_id)
         handoff_id = _open_handoff(
             tx, row.id, reason=reason, wish=wish, slots=slots, now=now, turn_id=turn_id, needed=needed, made=made
@@ -119,7 +122,7 @@ def _spoke_unbound_in(tx: Transaction, turn_id: int) -> int | None:
     return found
 
 
-def cancel(tx: Transaction, key: str, *, words: Outbound, now: datetime, turn_id: int | None = None) -> bool:
+def cancel(tx: Transaction, key: str, *, words: Outbound | None, now: datetime, turn_id: int | None = None) -> bool:
     """Give a contact who waits for a person back to the bot, as they wish; say whether they waited."""
     row = locked(tx, key)
     if turn_id is not None and _spoke_unbound_in(tx, turn_id) is not None:
@@ -130,7 +133,8 @@ def cancel(tx: Transaction, key: str, *, words: Outbound, now: datetime, turn_id
         return False
     _move(tx, row, Move.GIVE_BACK, now)
     _close(tx, row.id, Outcome.CANCELLED, now)
-    outbox.queue(tx, row.id, words, author=Author.BOT, turn_id=turn_id, now=now)
+    if words is not None:
+        outbox.queue(tx, row.id, words, author=Author.BOT, turn_id=turn_id, now=now)
     return True
 
 
@@ -358,6 +362,7 @@ def _take(
     if row.holder is Holder.AGENT:
         taken["place"] = 0  # passed on: when tells nothing of how long the queue takes
     tx.execute(sa.update(handoffs).where(_open(row.id)).values(taken))
+    hooks.moved(tx, row.id, Happening.HANDOFF_TAKEN, now, agent=agent_name)
 
 
 def requeue(tx: Transaction, key: str, *, agent_id: int, now: datetime, team_id: int | None = None) -> None:
@@ -398,6 +403,7 @@ def _requeue(
     if team_id != before:
         again["needs"] = None
     tx.execute(sa.update(handoffs).where(_open(row.id)).values(**again, **promises.columns(made, now)))
+    hooks.moved(tx, row.id, Happening.HANDOFF_REQUEUED, now)
     return made, team.hours
 
 
@@ -483,6 +489,7 @@ def give_back(tx: Transaction, key: str, *, agent_id: int, words: Outbound | Non
 
 
 def _close(tx: Transaction, conversation_id: int, outcome: Outcome, now: datetime) -> None:
+    hooks.moved(tx, conversation_id, Happening.HANDOFF_CLOSED, now, outcome=outcome.value)
     tx.execute(sa.update(handoffs).where(_open(conversation_id)).values(closed_at=now, outcome=outcome))
 
 
@@ -558,6 +565,7 @@ def _open_handoff(
             **({**promises.columns(made, now), "first_due_at": made.due_at} if made is not None else {}),
         )
     )
+    hooks.moved(tx, conversation_id, Happening.HANDOFF_CREATED, now, reason=reason.value)
     return int(result.inserted_primary_key[0])
 
 

@@ -17,7 +17,7 @@ from sqlalchemy.exc import TimeoutError as NoConnection
 
 from bot import messages as says
 from bot.conversation import window_ends
-from bot.ledger import alarms, changes, contacts, errands, files, handoffs, outbox, transcript
+from bot.ledger import alarms, changes, contacts, errands, files, handoffs, hooks, outbox, transcript
 from bot.ledger.outbox import DOOR_SEEN_WITHIN, WEBHOOK
 from bot.ledger.tables import (
     MOVED,
@@ -448,6 +448,7 @@ def _keep_messages(tx: Transaction, fresh: Sequence[Received], around: _Around) 
     tx.execute(KEEP_MESSAGE, kept)
     _move_windows(tx, fresh, rows, now)
     changes.note_all(tx, [row.id for row in rows], Change.MESSAGE, now)
+    hooks.heard_all(tx, [(message["conversation_id"], message["id"]) for message in kept], now)
     return [_kept(tx, update, message, around) for update, message in zip(fresh, kept, strict=True)]
 
 
@@ -545,6 +546,7 @@ def _echo(tx: Transaction, update: Echoed, around: _Around) -> _Written:
     _apply_edits(tx, update.wamid)
     tx.execute(sa.update(conversations).where(conversations.c.id == row.id).values(last_message_at=now))
     changes.note(tx, row.id, Change.MESSAGE, now)
+    hooks.said(tx, row.id, message_id, now)
     if not update.standby and not isinstance(update.content, says.Reaction):
         handoffs.take_by_phone(tx, row, said_at=said_at, quiet=around.phone_quiet, now=now)
     return _Written(kind, UpdateState.HANDLED, update.wamid)

@@ -9,6 +9,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from bot import messages as says
+from bot.conversation import channel_of
 from bot.errors import UnknownConversation
 from bot.ledger import promises
 from bot.ledger.changes import Noted
@@ -62,6 +63,7 @@ class Conversation:
     last_text: str
     last_author: Author | None
     last_type: str
+    channel: str = ""  # where another bot speaks with them; "" is WhatsApp
 
 
 @dataclass(frozen=True)
@@ -166,6 +168,27 @@ def list_of(
     return _conversations(tx, *which, limit=limit)
 
 
+def page_of(
+    tx: Transaction,
+    holder: Holder | None,
+    agent_id: int | None,
+    *,
+    after: tuple[datetime, int] | None,
+    limit: int,
+) -> list[Conversation]:
+    """Return conversations, the newest first, from behind a place in that list: its last one's moment and id."""
+    which = [conversations.c.merged_into.is_(None)]
+    if holder is not None:
+        which.append(conversations.c.holder == holder)
+    if agent_id is not None:
+        which.append(conversations.c.agent_id == agent_id)
+    if after is not None:
+        at, id_ = after
+        same = (conversations.c.last_message_at == at) & (conversations.c.id > id_)
+        which.append((conversations.c.last_message_at < at) | same)
+    return _conversations(tx, *which, limit=limit)
+
+
 def queue(tx: Transaction, now: datetime, limit: int = 200) -> list[Conversation]:
     """Return who waits for a person, in the order in which something would be lost (see bot.promises.urgency)."""
     ids = promises.order(tx, now)[:limit]
@@ -244,6 +267,7 @@ def _conversations(tx: Transaction, *which: Any, limit: int) -> list[Conversatio
             last_text=row.last_text or "",
             last_author=row.last_author,
             last_type=row.last_type or "",
+            channel=channel_of(row.phone_number_id),
         )
         for row in rows
     ]
@@ -251,12 +275,37 @@ def _conversations(tx: Transaction, *which: Any, limit: int) -> list[Conversatio
 
 def messages_of(tx: Transaction, conversation_id: int, limit: int = 1000) -> list[Said]:
     """Return the newest `limit` messages of a conversation, oldest first."""
-    rows = tx.execute(
-        sa.select(messages)
-        .where(messages.c.conversation_id == conversation_id)
-        .order_by(messages.c.id.desc())
-        .limit(limit)
-    ).all()
+    mine = messages.c.conversation_id == conversation_id
+    rows = tx.execute(sa.select(messages).where(mine).order_by(messages.c.id.desc()).limit(limit)).all()
+    return _said(list(reversed(rows)))
+
+
+def messages_after(tx: Transaction, conversation_id: int, after: int, limit: int) -> list[Said]:
+    """Return the first `limit` messages of a conversation that came after one, oldest first."""
+    mine = (messages.c.conversation_id == conversation_id) & (messages.c.id > after)
+    return _said(tx.execute(sa.select(messages).where(mine).order_by(messages.c.id).limit(limit)).all())
+
+
+def message(tx: Transaction, message_id: int) -> Said | None:
+    """Return one message, or None."""
+    found = _said(tx.execute(sa.select(messages).where(messages.c.id == message_id)).all())
+    return found[0] if found else None
+
+
+def quoted_by(tx: Transaction, said: list[Said]) -> dict[str, Said]:
+    """Return the messages that these quote or react to, and these, by their wamids."""
+    wanted = {one.reply_to for one in said} | {
+        one.content.wamid for one in said if isinstance(one.content, says.Reaction)
+    }
+    known = {one.wamid: one for one in said if one.wamid}
+    missing = [wamid for wamid in wanted if wamid and wamid not in known]
+    if missing:
+        rows = tx.execute(sa.select(messages).where(messages.c.wamid.in_(missing))).all()
+        known |= {one.wamid: one for one in _said(rows) if one.wamid}
+    return known
+
+
+def _said(rows: list[Any]) -> list[Said]:
     repeated = {row.again_of for row in rows}
     return [
         Said(
@@ -278,7 +327,7 @@ def messages_of(tx: Transaction, conversation_id: int, limit: int = 1000) -> lis
             deleted_at=row.deleted_at,
             sent_again=row.id in repeated,
         )
-        for row in reversed(rows)
+        for row in rows
     ]
 
 

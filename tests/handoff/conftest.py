@@ -23,7 +23,7 @@ from handoff.app import create_app
 from handoff.roles import Account
 from tests import parts
 from tests.factories import NOW
-from tests.handoff import seeding
+from tests.handoff import described, seeding
 
 OWN = {"Sec-Fetch-Site": "same-origin"}
 
@@ -56,7 +56,9 @@ def clock() -> Clock:
 @pytest.fixture
 def app(database_url: str, clock: Clock) -> Iterator[Flask]:
     made = create_app(Settings(database_url=database_url), now=clock)
+    described.watch(made)
     yield made
+    assert not made.extensions["undescribed"], "answers that handoff/openapi does not describe"
     with made.app_context():
         feed.feed().stop()
 
@@ -137,7 +139,9 @@ def browser(quick_app: Flask, quick_ledger: Ledger) -> FlaskClient:
 def quick_app(quick_url: str, clock: Clock) -> Iterator[Flask]:
     """An app on SQLite alone."""
     made = create_app(Settings(database_url=quick_url), now=clock)
+    described.watch(made)
     yield made
+    assert not made.extensions["undescribed"], "answers that handoff/openapi does not describe"
     with made.app_context():
         feed.feed().stop()
 

@@ -6,7 +6,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "0019_reports"
-down_revision = "0014_composing"
+down_revision = "0016_api"
 branch_labels = None
 depends_on = None
 
