@@ -24,6 +24,7 @@ from handoff import (
     accounts,
     api,
     audit,
+    composing,
     desk,
     feed,
     files,
@@ -38,10 +39,12 @@ from handoff import (
     parts,
     reference,
     refusals,
+    replies,
     reports,
     rest,
     setup,
     signin,
+    suggesting,
     teaming,
     updates,
     words,
@@ -52,8 +55,8 @@ from handoff.roles import Deed
 
 BODY_MAX = 64 * 1024
 ROOMS = (
-    desk, files, live, updates, teaming, floor, reports, account, accounts, audit, signin, setup, health, integrations,
-    reference, api,
+    desk, composing, replies, files, live, updates, teaming, floor, reports, account, accounts, audit, signin, setup,
+    health, integrations, reference, api,
 )  # fmt: skip
 MORE_OF_THE_API = (guests, hooks, rest)  # importing them is what adds their calls to it
 NEVER_USED = (
@@ -87,7 +90,9 @@ def create_app(settings: Settings | None = None, *, now: Clock = clock.now) -> F
     app.config["MAX_CONTENT_LENGTH"] = BODY_MAX
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
     app.jinja_env.globals.update(words=words, office=office, Author=Author, Deed=Deed, Holder=Holder, Status=Status)
-    parts.install(app, Parts(settings, ledger, Catalogue.load(ROOT / "data" / "responses"), now))
+    catalogue = Catalogue.load(ROOT / "data" / "responses")
+    parts.install(app, Parts(settings, ledger, catalogue, now))
+    composing.install(app, suggesting.book_of(catalogue))
     feed.install(app, tail)
     guard.install(app)
     for room in ROOMS:

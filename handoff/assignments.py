@@ -16,15 +16,16 @@ import sqlalchemy as sa
 from bot.conversation import window_is_open
 from bot.errors import Blocked, BotError, NotAllowed, TooLong, WindowClosed
 from bot.hours import Hours
-from bot.ledger import changes, errands, handoffs, inbox, outbox, snoozes, teams, transcript, waits
+from bot.ledger import changes, errands, handoffs, inbox, outbox, snoozes, teams, transcript, uploads, waits
 from bot.ledger.promises import Tell
 from bot.ledger.ratings import Ask
 from bot.ledger.tables import messages
 from bot.ledger.transaction import Transaction
+from bot.ledger.uploads import Upload
 from bot.ledger.upsert import insert_new
-from bot.messages import Outbound, Template, Text, can_be_kept
+from bot.messages import Media, Outbound, Template, Text, can_be_kept
 from bot.vocabulary import Author, Change, Holder
-from handoff import agents, members, trail
+from handoff import agents, members, suggesting, trail
 from handoff.acts import Act
 from handoff.endings import NOT_SAID, Ending
 from handoff.filling import BadTemplate, Wanted, filled
@@ -250,11 +251,33 @@ def send_template(
     return _say(tx, key, account, filled(template, wanted), client_key=client_key, now=now)
 
 
+def send_file(
+    tx: Transaction,
+    key: str,
+    account: Account,
+    content: Media,
+    file: Upload,
+    *,
+    client_key: str | None,
+    now: datetime,
+    to: int | None = None,
+) -> Written:
+    """Queue a file that lies in the media folder already. The same client key again only answers the same."""
+    _require_whatsapp(tx, key, "the desk sends it words only")
+    written = _say(tx, key, account, content, client_key=client_key, now=now, to=to)
+    known = uploads.of(tx, [written.id]).get(written.id)
+    if known is None:
+        uploads.keep(tx, written.id, file)
+    elif known.sha256 != file.sha256:
+        raise KeyUsed("(nothing was sent this time; use a new key)")
+    return written
+
+
 def _say(
     tx: Transaction,
     key: str,
     account: Account,
-    content: Text | Template,
+    content: Text | Template | Media,
     *,
     client_key: str | None,
     now: datetime,
@@ -275,6 +298,7 @@ def _say(
         raise Blocked
     if not isinstance(content, Template) and not window_is_open(row.window_ends, now):
         raise WindowClosed
+    matter = suggesting.matter_of(tx, conversation) if isinstance(content, Text) else ""
     message_id = outbox.queue(
         tx,
         row.id,
@@ -287,6 +311,9 @@ def _say(
         now=now,
     )
     waits.settle(tx, row.id, now)
+    if matter:
+        said = cast("int", message_id)
+        suggesting.remember(tx, conversation, account, matter=matter, message_id=said, answer=text, now=now)
     return Written(cast("int", message_id), text, now)  # words bound to no epoch are never refused
 
 

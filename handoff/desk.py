@@ -168,8 +168,9 @@ def transfer(key: str) -> AnyResponse:
 @guard.agents_only
 def reply(key: str) -> AnyResponse:
     """Queue an agent's words to the contact."""
+    to = request.form.get("to", type=int)
     with parts().ledger.writing() as tx:
-        assignments.reply(tx, key, guard.who(), _text(), client_key=_client_key(), now=parts().now())
+        assignments.reply(tx, key, guard.who(), _text(), client_key=_client_key(), to=to, now=parts().now())
     return _done(key, "replied")
 
 

@@ -27,6 +27,7 @@ PLACES = (
     Place("Floor", "floor.page", Deed.OVERSEE),
     Place("Reports", "reports.page", Deed.OVERSEE),
     Place("Teams", "teaming.page", Deed.ARRANGE),
+    Place("Quick replies", "replies.page", Deed.SPEAK),
     Place("Updates", "updates.page", Deed.LOOK_AFTER),
     Place("Tokens", "integrations.tokens", Deed.LOOK_AFTER),
     Place("Hooks", "integrations.every_hook", Deed.LOOK_AFTER),

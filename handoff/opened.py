@@ -109,6 +109,7 @@ class Bubble:
     reactions: tuple[str, ...] = ()
     cards: tuple[says.Card, ...] = ()
     failed_too: str = ""  # it arrived, and was reported as failed as well: why
+    may_quote: int | None = None  # the message's id, where WhatsApp knows it and an answer may point to it
 
 
 @dataclass(frozen=True)
@@ -141,6 +142,7 @@ class Opened:
     may_exceed: bool  # this viewer may give somebody more than they may hold
     may_speak_ever: bool
     may_reply: bool
+    may_send_template: bool  # which needs no open window
     hint: str
     packet: Packet | None
     items: list[Bubble | Line]
@@ -184,6 +186,7 @@ def read(tx: Transaction, viewer: Viewer, key: str, *, whole: bool = False) -> O
         may_exceed=viewer.account.may(Deed.LEAD),
         may_speak_ever=speaks,
         may_reply=speaks and mine and is_open,
+        may_send_template=speaks and mine and not blocked,
         hint=_hint(one, speaks=speaks, mine=mine, is_open=is_open, until=sleeps),
         packet=_packet(tx, one, said, viewer) if one.reason else None,
         items=_items(
@@ -475,6 +478,7 @@ def _bubble(
         reactions=beside.reactions.get(message.wamid or "", ()),
         cards=content.cards if isinstance(content, says.Cards) else (),
         failed_too=beside.failed_too.get(message.id, "") if message.status in ARRIVED else "",
+        may_quote=message.id if message.wamid and not gone else None,
     )
 
 

@@ -34,8 +34,10 @@ from handoff import guard
 from handoff.addresses import BadUrl
 from handoff.agents import AccountExists, LastAdmin, NotYourself, UnknownAccount
 from handoff.assignments import KeyUsed, NotWanted, UnknownDelivery, UnknownMessage, UnknownTemplate
+from handoff.attaching import BadFile
 from handoff.entry import SetUpAlready
 from handoff.filling import BadTemplate
+from handoff.quick_replies import BadQuickReply, UnknownQuickReply
 from handoff.roles import RoleForbids, ScopeMissing
 from handoff.second import NoFactor
 from handoff.sessions import TooManyTries, UnknownSession
@@ -81,6 +83,9 @@ STATUS_OF: dict[type[BotError], tuple[int, str]] = {
     TooLong: (422, "too_long"),
     KeyUsed: (422, "key_used"),
     BadTemplate: (422, "bad_template"),
+    BadFile: (422, "bad_file"),
+    BadQuickReply: (422, "bad_quick_reply"),
+    UnknownQuickReply: (404, "unknown_quick_reply"),
     BadHours: (422, "bad_hours"),
     BadTeam: (422, "bad_team"),
     BadNeed: (422, "bad_need"),

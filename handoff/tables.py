@@ -114,6 +114,37 @@ notes = sa.Table(
     sa.UniqueConstraint("conversation_id", "client_key"),
 )
 
+quick_replies = sa.Table(
+    "quick_replies",
+    metadata,
+    sa.Column("id", Id, primary_key=True),
+    sa.Column("name", sa.String(32), nullable=False),  # what is typed behind the slash
+    sa.Column("text", sa.Text, nullable=False),
+    sa.Column("account_id", Id, sa.ForeignKey("accounts.id")),  # whose own it is …
+    sa.Column("team_id", Id, sa.ForeignKey("teams.id")),  # … or which team's; neither: everybody's
+    sa.Column("changed_by", sa.String(200), nullable=False),
+    sa.Column("changed_at", Moment, nullable=False),
+    sa.Column("retired_at", Moment),
+    *(
+        sa.Index(f"uq_quick_replies_{whose}", *columns, unique=True, sqlite_where=which, postgresql_where=which)
+        for whose, columns, which in (
+            ("own", ("account_id", "name"), sa.text("account_id IS NOT NULL AND retired_at IS NULL")),
+            ("team", ("team_id", "name"), sa.text("team_id IS NOT NULL AND retired_at IS NULL")),
+            ("all", ("name",), sa.text("account_id IS NULL AND team_id IS NULL AND retired_at IS NULL")),
+        )
+    ),
+)
+
+past_answers = sa.Table(
+    "past_answers",  # what contacts asked and agents answered, without what is anybody's own (see masking.py)
+    metadata,
+    sa.Column("id", Id, primary_key=True),
+    sa.Column("message_id", Id, sa.ForeignKey("messages.id"), nullable=False, unique=True),  # the answer
+    sa.Column("asked", sa.Text, nullable=False),
+    sa.Column("answer", sa.Text, nullable=False),
+    sa.Column("at", Moment, nullable=False),
+)
+
 # Who works in which team; whoever is in none works in the first.
 members = sa.Table(
     "members",

@@ -13,7 +13,7 @@ from markupsafe import Markup, escape
 from bot.conversation import window_is_open
 from bot.evidence import Fact
 from bot.ledger.handoffs import THE_PHONE
-from bot.messages import is_web_address
+from bot.messages import GAP, is_web_address
 from bot.timers import Running, Timer
 from bot.vocabulary import Author, Clue, Csat, FileState, Holder, Outcome, Reason, Status, UpdateState
 from handoff.endings import CHOICES
@@ -197,6 +197,15 @@ def _mark(found: re.Match[str]) -> Markup:
         return LINK.format(found["link"])
     code = found["block"] or found["code"]
     return CODE.format(code) if code else MARKS[found["mark"]].format(marked(found["inner"]))
+
+
+def at_gaps(text: str) -> list[tuple[Markup, str]]:
+    """Cut a template's text at its gaps: what stands before each, as WhatsApp shows it, and the gap; the last is ""."""
+    pieces, end = [], 0
+    for gap in GAP.finditer(text):
+        pieces.append((marked(text[end : gap.start()]), gap[1]))
+        end = gap.end()
+    return [*pieces, (marked(text[end:]), "")]
 
 
 def linked(address: str) -> Markup:

@@ -1,4 +1,7 @@
-"""The files contacts send: wait for them, fetch them once, or say why not. The only writer of files."""
+"""The files contacts send: wait for them, fetch them once, or say why not. The only writer of files.
+
+Reading, `of` and `by_key` know those we send as well (see bot.ledger.uploads).
+"""
 
 from __future__ import annotations
 
@@ -10,9 +13,10 @@ from typing import Any
 import sqlalchemy as sa
 
 from bot import messages as says
-from bot.ledger import changes, transcript
+from bot.ledger import changes, transcript, uploads
 from bot.ledger.tables import files, messages
 from bot.ledger.transaction import Transaction
+from bot.ledger.uploads import Upload
 from bot.ledger.upsert import insert_new
 from bot.updates import Echoed, Received
 from bot.vocabulary import Change, FileState
@@ -172,11 +176,16 @@ def forget(tx: Transaction, message_id: int) -> None:
 
 
 def of(tx: Transaction, message_ids: list[int]) -> dict[int, File]:
-    """Return the files of these messages."""
+    """Return the files of these messages, theirs and ours."""
     rows = tx.execute(sa.select(files).where(files.c.message_id.in_(message_ids)))
-    return {
+    theirs = {
         row.message_id: File(row.message_id, row.state, row.name, row.mime_type, row.size, row.error) for row in rows
     }
+    return theirs | {message_id: _ours(message_id, one) for message_id, one in uploads.of(tx, message_ids).items()}
+
+
+def _ours(message_id: int, one: Upload) -> File:
+    return File(message_id, FileState.FETCHED, one.name, one.mime_type, one.size, "")
 
 
 def by_key(tx: Transaction, key: str, message_id: int) -> tuple[File, says.Content] | None:
@@ -184,13 +193,17 @@ def by_key(tx: Transaction, key: str, message_id: int) -> tuple[File, says.Conte
     and was not taken back.
     """
     row = tx.execute(
-        sa.select(files, messages.c.type, messages.c.text, messages.c.content, messages.c.conversation_id)
-        .join(messages, messages.c.id == files.c.message_id)
-        .where(files.c.message_id == message_id, messages.c.deleted_at.is_(None))
+        sa.select(messages.c.type, messages.c.text, messages.c.content, messages.c.conversation_id).where(
+            messages.c.id == message_id, messages.c.deleted_at.is_(None)
+        )
     ).first()
-    if row is None or key not in transcript.keys_of(tx, set(transcript.merged_into(tx, row.conversation_id))).values():
+    found = of(tx, [message_id]).get(message_id)
+    if (
+        row is None
+        or found is None
+        or key not in transcript.keys_of(tx, set(transcript.merged_into(tx, row.conversation_id))).values()
+    ):
         return None
-    found = File(row.message_id, row.state, row.name, row.mime_type, row.size, row.error)
     return found, says.from_row(row.type, row.text, row.content)
 
 

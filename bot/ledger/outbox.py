@@ -20,7 +20,7 @@ import sqlalchemy as sa
 from bot import messages as says
 from bot.conversation import CHANNEL, may_bot_speak, window_is_open
 from bot.errors import NotAllowed, Overtaken, TooLong, UnknownConversation
-from bot.ledger import alarms, changes, hooks
+from bot.ledger import alarms, changes, hooks, uploads
 from bot.ledger.tables import UNSENT, contacts, conversations, deliveries, doors, handoffs, messages, numbers, reports
 from bot.ledger.transaction import Transaction
 from bot.ledger.upsert import insert_new
@@ -272,6 +272,7 @@ def send_again(tx: Transaction, message_id: int, now: datetime, *, agent_id: int
     )
     if again is None:
         raise Overtaken
+    uploads.repeat(tx, message_id, again)
     return again
 
 

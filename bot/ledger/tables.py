@@ -346,6 +346,20 @@ files = sa.Table(
     ),
 )
 
+# Files we send: where they lie in the media folder, and under which id Meta has them.
+uploads = sa.Table(
+    "uploads",
+    metadata,
+    sa.Column("message_id", Id, sa.ForeignKey("messages.id"), primary_key=True, autoincrement=False),
+    sa.Column("name", sa.String(80), nullable=False, index=True),  # in the media folder
+    sa.Column("mime_type", sa.String(100), nullable=False),
+    sa.Column("size", Id, nullable=False),  # bytes
+    sa.Column("sha256", sa.String(64), nullable=False),  # hex
+    sa.Column("media_id", sa.String(200), nullable=False, server_default=""),  # Meta's, once it has it …
+    sa.Column("phone_number_id", sa.String(64), nullable=False, server_default=""),  # … for this number …
+    sa.Column("good_until", Moment),  # … until then
+)
+
 errands = sa.Table(
     "errands",
     metadata,

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Protocol
 
 from bot.clock import Clock
-from bot.ledger import alarms, files
+from bot.ledger import alarms, files, uploads
 from bot.ledger.files import Wanted
 from bot.ledger.transaction import Ledger
 from connectors.whatsapp.errors import MediaGone, Refused, SignedOut, TooBig, WhatsAppError
@@ -41,6 +41,7 @@ DISK_PAUSE = timedelta(minutes=1)
 SIGNED_OUT_PAUSE = timedelta(minutes=5)  # at most: once somebody has mended it, everything comes soon
 LEFT_OVER_S = 3600.0  # what lies about for so long belongs to nobody who still works on it
 OURS, PART = "in-", ".part"
+SENT = "out-"  # what the desk put there to be sent
 DISK, SIGNED_OUT = "files_disk", "files_signed_out"  # alarms
 UNKNOWN_TYPE = "application/octet-stream"
 HEAD = 1024  # bytes that tell what a file is
@@ -180,6 +181,18 @@ class Fetcher:
             with self._ledger.reading() as tx:
                 known = {file.name for file in files.of(tx, [message_id for message_id, _ in some]).values()}
             for _, path in some:
+                if path.name not in known:
+                    path.unlink(missing_ok=True)
+        self._remove_unsent(before)
+
+    def _remove_unsent(self, before: float) -> None:
+        """Remove files that came to the desk to be sent, and never belonged to a message."""
+        old = [path for path in self._folder.glob(f"{SENT}*") if _is_older(path, before)]
+        for start in range(0, len(old), 500):
+            some = old[start : start + 500]
+            with self._ledger.reading() as tx:
+                known = uploads.known(tx, [path.name for path in some])
+            for path in some:
                 if path.name not in known:
                     path.unlink(missing_ok=True)
 
@@ -368,6 +381,12 @@ def _sums(sha256: str) -> frozenset[str]:
     except (binascii.Error, ValueError):
         return frozenset()
     return frozenset({found.hex()}) if len(found) == 32 else frozenset()
+
+
+def _is_older(path: Path, than: float) -> bool:
+    with suppress(FileNotFoundError):
+        return path.stat().st_mtime < than
+    return False
 
 
 def _sync(folder: Path) -> None:

@@ -15,7 +15,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from bot.alerts import Alert, Alerts
 from bot.clock import Clock
-from bot.ledger import alarms, changes, errands, handoffs, inbox, outbox, transcript
+from bot.ledger import alarms, changes, errands, handoffs, inbox, outbox, transcript, uploads
 from bot.ledger.errands import Asked
 from bot.ledger.outbox import Kind, Outcome, Outgoing
 from bot.ledger.transaction import Ledger, Transaction
@@ -149,8 +149,10 @@ def _uploaded(ledger: Ledger, api: CloudApi, outgoing: Outgoing, now: Clock, med
         return outgoing
     if media is None:
         return Outcome(Kind.REFUSED, words="there is no folder for files here")
+    with ledger.reading() as tx:
+        media_id = uploads.with_meta(tx, outgoing.id, outgoing.phone_number_id, now())  # an earlier try brought it
     try:
-        media_id = api.upload(outgoing.phone_number_id, media / Path(file.file).name, file.mime_type)
+        media_id = media_id or api.upload(outgoing.phone_number_id, media / Path(file.file).name, file.mime_type)
     except TooSlow as problem:
         if outgoing.tries >= UPLOADS_MAX:
             return Outcome(Kind.REFUSED, words=f"the file could not be brought to WhatsApp: {problem}")
@@ -159,6 +161,7 @@ def _uploaded(ledger: Ledger, api: CloudApi, outgoing: Outgoing, now: Clock, med
         return outcome_of(problem, outgoing.tries, outgoing.slowed)
     claimed_at, claimed_s = now(), time.monotonic()
     with ledger.writing() as tx:
+        uploads.brought(tx, outgoing.id, media_id, outgoing.phone_number_id, claimed_at)
         if not outbox.renew(tx, outgoing.id, claimed_at, attempt=outgoing.attempts):
             return Outcome(Kind.LATER, words="it may not be sent any more, or another sender has it")
     return replace(outgoing, media_id=media_id, claimed_at=claimed_at, claimed_s=claimed_s)

@@ -41,6 +41,7 @@ class Operation:
     headers: dict[str, str] = field(default_factory=dict)  # of its answer, and what they say
     also: dict[str, Schema] = field(default_factory=dict)  # other media types of its answer
     says: str = ""
+    body_type: str = "application/json"
 
     @property
     def id(self) -> str:
@@ -63,7 +64,7 @@ class Operation:
         if parameters:
             told["parameters"] = parameters
         if self.body is not None:
-            told["requestBody"] = {"required": True, "content": {"application/json": {"schema": self.body}}}
+            told["requestBody"] = {"required": True, "content": {self.body_type: {"schema": self.body}}}
         return told
 
     def _parameters(self) -> list[dict[str, Any]]:

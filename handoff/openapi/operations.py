@@ -111,6 +111,16 @@ CONVERSATIONS = [
         errors=(*NOBODYS, "unknown_template", "bad_template", "not_wanted", "blocked", "key_used", "not_allowed",
                 "too_long"),
     ),
+    Operation(
+        "post", "/conversations/{key}/file", "Send a file", "Conversations", Scope.WRITE, {200: ref("Written")},
+        keyed=True, body_type="multipart/form-data",
+        body=given(
+            {"file": {"type": "string", "format": "binary"}},
+            {"caption": TEXT, "to": ID | {"description": "the message it quotes"}, "as_document": TEXT},
+        ),
+        errors=(*NOBODYS, "unknown_message", "bad_file", "window_closed", "blocked", "key_used", "too_long",
+                "not_allowed"),
+    ),
     Operation("post", "/conversations/{key}/block", "Have Meta block the contact", "Conversations", Scope.WRITE,
               {202: ref("Conversation")}, errors=(*NOBODYS, "not_allowed")),
     Operation("post", "/conversations/{key}/unblock", "Have Meta unblock the contact", "Conversations", Scope.WRITE,

@@ -2,7 +2,8 @@
 import { $, all } from "./swap.js";
 import "./bell.js";
 import { unfold } from "./aside.js";
-import { send, write } from "./writing.js";
+import { write } from "./field.js";
+import { send } from "./writing.js";
 
 const move = (by) => {
   const rows = all(".row"), at = rows.indexOf(document.activeElement.closest(".row") || document.querySelector(".row[aria-current]"));

@@ -13,7 +13,7 @@ import pytest
 import sqlalchemy as sa
 
 from bot.alerts import Alert, Alerts
-from bot.ledger import alarms, changes, errands, handoffs, inbox, outbox
+from bot.ledger import alarms, changes, errands, handoffs, inbox, outbox, uploads
 from bot.ledger.errands import Asked
 from bot.ledger.outbox import Outgoing
 from bot.ledger.tables import conversations, messages
@@ -141,6 +141,22 @@ def test_a_file_waits_for_the_line_as_long_as_words_do(meta: Sleeper, tmp_path: 
     meta.while_it_uploads = lambda: None
     meta.sends(meta.claimed(), tmp_path)
     assert len(meta.sent) == 1 and meta.status_of(message_id) is Status.SENT
+
+
+def test_a_file_that_is_with_meta_already_is_not_brought_again(meta: Sleeper, tmp_path: Path) -> None:
+    (tmp_path / PHOTO.file).write_bytes(b"...")
+    message_id = meta.queued(PHOTO)
+    with meta.ledger.writing() as tx:
+        uploads.keep(tx, message_id, uploads.Upload(PHOTO.file, PHOTO.mime_type, 3, "0" * 64))
+    brought: list[float] = []
+    meta.while_it_uploads = lambda: brought.append(meta.seconds)
+    meta.refuses = Throttled("too fast", 130429)
+    for _ in range(3):
+        meta.sends(meta.claimed(), tmp_path)
+        meta.passes(120)
+    meta.refuses = None
+    meta.sends(meta.claimed(), tmp_path)
+    assert (len(brought), len(meta.sent), meta.status_of(message_id)) == (1, 1, Status.SENT)
 
 
 def test_a_file_too_large_for_the_line_is_given_up(meta: Sleeper, tmp_path: Path) -> None:

@@ -129,7 +129,7 @@ def test_the_loser_of_a_race_sees_who_won(chromium: Browser, base: str, quick_le
     expect(ann.page.locator(".toast")).to_have_text("Ben Okoro took it first.")
 
 
-def test_what_could_not_be_sent_comes_back_into_the_box(chromium: Browser, base: str, quick_ledger: Ledger) -> None:
+def test_what_could_not_be_sent_waits_and_goes_by_itself(chromium: Browser, base: str, quick_ledger: Ledger) -> None:
     story = seeding.a_handoff(quick_ledger, now())
     ann = Desk(chromium, base, quick_ledger, "Ann Lee")
     story.taken_by(ann.account)
@@ -137,11 +137,11 @@ def test_what_could_not_be_sent_comes_back_into_the_box(chromium: Browser, base:
     ann.page.context.set_offline(True)
     ann.page.fill("#reply textarea", "important words")
     ann.page.press("#reply textarea", "Enter")
-    expect(ann.page.locator(".toast")).to_contain_text("did not reach the desk")
-    expect(ann.page.locator("#reply textarea")).to_have_value("important words")
+    expect(ann.page.locator("#pending li")).to_contain_text("important words")
+    expect(ann.page.locator("#pending li")).to_contain_text("Waiting to reach the desk")
     ann.page.context.set_offline(False)
-    ann.page.press("#reply textarea", "Enter")
     expect(ann.page.locator(".bubble.agent .text")).to_have_text("important words")
+    expect(ann.page.locator("#pending li")).to_have_count(0)
 
 
 def a_strange_story(ledger: Ledger, ann: Account) -> seeding.Story:

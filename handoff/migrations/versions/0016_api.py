@@ -7,7 +7,7 @@ from alembic import op
 from sqlalchemy.dialects import postgresql
 
 revision = "0016_api"
-down_revision = "0013_episodes"
+down_revision = "0014_composing"
 branch_labels = None
 depends_on = None
 

@@ -1,0 +1,23 @@
+/* The reply's field: into it, to its gaps, words where the caret is. */
+import { $ } from "./swap.js";
+
+const GAP = /\{[a-z][a-z_ ]{0,39}\}/g;
+export const gapsIn = (text) => [...new Set(text.match(GAP) || [])];
+export const toGap = (field) => {
+  const at = field.value.search(GAP);
+  if (at < 0) return false;
+  field.focus();
+  field.setSelectionRange(at, at + field.value.slice(at).match(GAP)[0].length);
+  return true;
+};
+export const write = (mode) => {
+  if ($(mode)) document.querySelector(`.modes input[value=${mode}]`).checked = true, $(mode).elements.text.focus();
+};
+/* Put words where the caret is, or instead of what is selected; then to the first gap in them. */
+export const insert = (text, from, to) => {
+  write("reply");
+  const field = $("reply").elements.text;
+  field.setRangeText(text, from ?? field.selectionStart, to ?? field.selectionEnd, "end");
+  field.dispatchEvent(new Event("input", { bubbles: true }));
+  toGap(field) || field.focus();
+};
