@@ -19,10 +19,27 @@ from bot.errors import BotError
 from bot.ledger.transaction import Ledger
 from bot.settings import ROOT, Settings
 from bot.vocabulary import Author, Holder, Status
-from handoff import api, desk, feed, files, guard, health, live, parts, refusals, signin, updates, words
+from handoff import (
+    api,
+    beside,
+    desk,
+    feed,
+    files,
+    guard,
+    health,
+    live,
+    own,
+    parts,
+    refusals,
+    sight,
+    signin,
+    updates,
+    words,
+)
 from handoff.feed import Feed
 from handoff.parts import Parts
 from handoff.roles import Deed
+from handoff.sight import Sight
 
 BODY_MAX = 64 * 1024
 SECURITY = {
@@ -39,7 +56,7 @@ SECURITY = {
 
 
 def create_app(settings: Settings | None = None, *, now: Clock = clock.now) -> Flask:
-    """Put the desk together: one ledger, one catalogue, one feed, seven blueprints."""
+    """Put the desk together: one ledger, one catalogue, one feed, its blueprints."""
     settings = settings or Settings.from_env()
     ledger = Ledger(settings.database_url)
     tail = Feed(ledger)
@@ -49,8 +66,10 @@ def create_app(settings: Settings | None = None, *, now: Clock = clock.now) -> F
     app.jinja_env.globals.update(words=words, Author=Author, Deed=Deed, Holder=Holder, Status=Status)
     parts.install(app, Parts(settings, ledger, Catalogue.load(ROOT / "data" / "responses"), now))
     feed.install(app, tail)
+    looking = Sight(ledger, tail, now)
+    sight.install(app, looking)
     guard.install(app)
-    for room in (desk, files, live, updates, signin, health, api):
+    for room in (desk, beside, own, files, live, updates, signin, health, api):
         app.register_blueprint(room.blueprint)
     guard.for_everybody(app.view_functions["static"])
     app.register_error_handler(BotError, refusals.refused)
@@ -58,6 +77,7 @@ def create_app(settings: Settings | None = None, *, now: Clock = clock.now) -> F
     app.register_error_handler(SQLAlchemyError, refusals.database_fails)
     app.after_request(_secure)
     tail.start()
+    looking.start()
     _on_stop(tail.stop)
     return app
 

@@ -21,7 +21,7 @@ from bot.ledger.transaction import Transaction
 from bot.ledger.upsert import insert_new
 from bot.messages import Outbound, Template, Text, can_be_kept
 from bot.vocabulary import Author, Change, Holder
-from handoff import agents
+from handoff import agents, mentions
 from handoff.filling import BadTemplate, Wanted, filled
 from handoff.roles import Account, Deed
 from handoff.tables import notes
@@ -294,6 +294,7 @@ def note(tx: Transaction, key: str, account: Account, text: str, *, client_key: 
         at=now,
     )
     if note_id is not None:
+        mentions.note(tx, note_id, conversation_id, text, by=account.id, now=now)
         changes.note(tx, conversation_id, Change.NOTE, now)
         return Written(note_id, text, now)
     row = tx.execute(

@@ -23,7 +23,11 @@ from handoff import guard
 from handoff.agents import UnknownAccount
 from handoff.assignments import KeyUsed, NotWanted, UnknownDelivery, UnknownMessage, UnknownTemplate
 from handoff.filling import BadTemplate
+from handoff.profile import BadField
+from handoff.push import BadBrowser
 from handoff.roles import RoleForbids
+from handoff.tags import BadTag
+from handoff.views import BadView, UnknownView
 
 log = logging.getLogger(__name__)
 
@@ -49,6 +53,11 @@ STATUS_OF: dict[type[BotError], tuple[int, str]] = {
     TooLong: (422, "too_long"),
     KeyUsed: (422, "key_used"),
     BadTemplate: (422, "bad_template"),
+    BadTag: (422, "bad_tag"),
+    BadField: (422, "bad_field"),
+    BadView: (422, "bad_view"),
+    UnknownView: (404, "unknown_view"),
+    BadBrowser: (422, "bad_browser"),
     BadBody: (400, "bad_body"),
 }
 

@@ -19,6 +19,7 @@ from bot.ledger import handoffs, promises
 from bot.ledger.transaction import Ledger, Transaction
 from handoff import presence
 from handoff.presence import Patience
+from handoff.pushing import Pushing
 
 log = logging.getLogger(__name__)
 
@@ -54,6 +55,8 @@ class Watch:
 
     def run(self) -> None:
         """Look again and again."""
+        pushing = Pushing(self._ledger, self._now)
+        threading.Thread(target=pushing.run, args=(self._stop,), name="pushing", daemon=True).start()
         while not self._stop.is_set():
             self.look()
             self._stop.wait(LOOKS_EVERY_S)

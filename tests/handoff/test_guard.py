@@ -13,7 +13,7 @@ from tests.factories import NOW
 from tests.handoff import seeding
 from tests.handoff.conftest import signed_in
 
-OPEN = {"static", "signin.page", "signin.sign_in", "health.health"}
+OPEN = {"static", "signin.page", "signin.sign_in", "health.health", "own.worker"}
 NEWCOMERS = {"signin.password", "signin.change_password", "signin.sign_out"}
 
 
