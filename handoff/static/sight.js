@@ -20,7 +20,6 @@ export const look = () => {
   const now = open();
   if (key && key !== now) {
     say(key, { left: 1 }, true);
-    if (told) setTimeout(() => htmx.trigger("#filter", "submit"), 1500);  // by then it is written down that it was read
     told = 0;
   }
   if (!now) return delete document.body.dataset.reads, void (key = null);
@@ -29,6 +28,9 @@ export const look = () => {
   read ? (document.body.dataset.reads = now) : delete document.body.dataset.reads;
   key = now;
   if (!isNew && read <= told && Date.now() - last < EVERY - 500) return;
+  if (read > told && ($(`row-${now}`)?.querySelector(".news") || $("waiting").dataset.mentioned.includes(now))) {
+    setTimeout(() => htmx.trigger("#filter", "submit"), 1500);  // by then it is written down that it was read
+  }
   told = Math.max(told, read);
   last = Date.now();
   say(now, read ? { read } : {});

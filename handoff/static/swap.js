@@ -44,7 +44,10 @@ const held = (thread) => {
   const top = thread.getBoundingClientRect().top;
   const anchor = all(".bubble", thread).find((one) => one.getBoundingClientRect().bottom > top);
   const was = anchor?.getBoundingClientRect().top;
-  return () => { if (anchor?.isConnected) thread.scrollTop += anchor.getBoundingClientRect().top - was; };
+  return () => {
+    const now = anchor && $(anchor.id);
+    if (now) thread.scrollTop += now.getBoundingClientRect().top - was;
+  };
 };
 /* What had the focus and was drawn anew has it again. */
 const refocused = () => {

@@ -182,7 +182,7 @@ def test_the_keys_the_settings_and_the_contact_are_sound_at_every_width(
     page.goto(f"{base}/conversations/{story.key}")
     page.locator("body").press("?")
     shown = page.locator("#all-keys dt").all_inner_texts()
-    assert len(shown) == len(set(shown)) > 20, "no key is in the sheet twice"
+    assert len(shown) == len(set(shown)) + 1 > 20, "no key is in the sheet twice but Enter, which opens and sends"
     no_serious_faults(page)
     page.keyboard.press("Escape")
     page.locator("body").press("s")
