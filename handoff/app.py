@@ -25,14 +25,17 @@ from handoff import (
     desk,
     feed,
     files,
+    floor,
     guard,
     health,
     live,
     own,
     parts,
     refusals,
+    reports,
     sight,
     signin,
+    teaming,
     updates,
     words,
 )
@@ -56,7 +59,7 @@ SECURITY = {
 
 
 def create_app(settings: Settings | None = None, *, now: Clock = clock.now) -> Flask:
-    """Put the desk together: one ledger, one catalogue, one feed, its blueprints."""
+    """Put the desk together: one ledger, one catalogue, one feed, and the blueprints."""
     settings = settings or Settings.from_env()
     ledger = Ledger(settings.database_url)
     tail = Feed(ledger)
@@ -69,7 +72,7 @@ def create_app(settings: Settings | None = None, *, now: Clock = clock.now) -> F
     looking = Sight(ledger, tail, now)
     sight.install(app, looking)
     guard.install(app)
-    for room in (desk, beside, own, files, live, updates, signin, health, api):
+    for room in (desk, beside, own, files, live, updates, teaming, floor, reports, signin, health, api):
         app.register_blueprint(room.blueprint)
     guard.for_everybody(app.view_functions["static"])
     app.register_error_handler(BotError, refusals.refused)

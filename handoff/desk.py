@@ -3,23 +3,27 @@
 from __future__ import annotations
 
 import json
+import re
+from dataclasses import replace
 
 from flask import Blueprint, Response, render_template, request, url_for
 from werkzeug.wrappers import Response as AnyResponse
 
-from bot.ledger import transcript
+from bot.ledger import teams, transcript
 from bot.ledger.transaction import Transaction
-from handoff import assignments, guard, pages, words
+from handoff import assignments, guard, members, pages, words
 from handoff import opened as opening
 from handoff.filters import Filters
 from handoff.opened import Part
 from handoff.pages import Chosen
 from handoff.parts import parts
+from handoff.roles import Deed
 from handoff.sight import sight
 from handoff.viewing import Viewer
 
 blueprint = Blueprint("desk", __name__)
 
+TEAM = re.compile(r"team:(\d{1,18})")  # no e-mail looks like it
 ZONE_COOKIE = "baton_zone"  # zone.js writes the browser's time zone there
 
 
@@ -50,7 +54,33 @@ def rows() -> str:
     with parts().ledger.reading() as tx:
         looks = viewer()
         found = pages.rows(tx, looks, _chosen(tx, looks))
+        seen = members.is_seen(tx, guard.who().id, parts().now())
+    if not seen:
+        with parts().ledger.writing(lightly=True) as tx:
+            members.see(tx, guard.who().id, parts().now())
     return render_template("_rows.html", rows=found)
+
+
+@blueprint.route("/availability", methods=["GET"])
+@guard.agents_only
+@guard.runs_by_itself
+def availability() -> str:
+    """Show whether one can be given conversations."""
+    with parts().ledger.reading() as tx:
+        return render_template("_available.html", away=members.is_away(tx, guard.who().id))
+
+
+@blueprint.post("/availability")
+@guard.agents_only
+def be() -> AnyResponse:
+    """Step away, or come back."""
+    guard.who().require(Deed.SPEAK)
+    available = request.form.get("available") == "yes"
+    with parts().ledger.writing() as tx:
+        members.be(tx, guard.who().id, available=available, now=parts().now())
+    if not guard.wants_fragment():
+        return guard.go_to(url_for("desk.home"))
+    return Response(render_template("_available.html", away=not available))
 
 
 @blueprint.get("/alarms")
@@ -101,10 +131,17 @@ def give_back(key: str) -> AnyResponse:
 @blueprint.post("/conversations/<key>/transfer")
 @guard.agents_only
 def transfer(key: str) -> AnyResponse:
-    """Pass it on to a colleague, with a note."""
-    to, now = request.form.get("to", ""), parts().now()
+    """Pass it on to a colleague or a team, with a note."""
+    to, who, now = request.form.get("to", ""), guard.who(), parts().now()
+    team, beyond = TEAM.fullmatch(to), "beyond" in request.form
     with parts().ledger.writing() as tx:
-        key = assignments.transfer(tx, key, guard.who(), to, _text(), client_key=_client_key(), now=now)
+        if team is not None:
+            name = teams.team(tx, int(team[1])).name
+            key = assignments.transfer_to_team(tx, key, who, name, _text(), client_key=_client_key(), now=now)
+        else:
+            key = assignments.transfer(
+                tx, key, who, to, _text(), client_key=_client_key(), now=now, beyond=beyond
+            )  # fmt: skip
     return done(key, "transferred")
 
 
@@ -182,11 +219,16 @@ def done(key: str, what: str) -> AnyResponse:
 
 
 def _chosen(tx: Transaction, looks: Viewer) -> Chosen:
-    return pages.chosen(tx, looks.account, request.args.get("show", ""), Filters.read(request.args))
+    chosen = pages.chosen(tx, looks.account, request.args.get("show", ""), Filters.read(request.args))
+    return replace(chosen, all_teams=_all_teams())
 
 
 def _number(words_: str | None) -> int | None:
     return int(words_) if words_ and words_.isascii() and words_.isdigit() and len(words_) < 19 else None
+
+
+def _all_teams() -> bool:
+    return request.args.get("teams") == "all"
 
 
 def _text() -> str:

@@ -10,8 +10,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from bot.ledger.tables import contacts, conversations, handoffs, messages, teams
-from bot.ledger.transaction import Transaction
+from bot.ledger.tables import contacts, conversations, handoffs, messages
 from bot.messages import can_be_kept
 from bot.vocabulary import Reason, Status
 from handoff import unread
@@ -86,11 +85,6 @@ def conditions(filters: Filters, account_id: int, now: datetime) -> list[Any]:
     if filters.window:
         must.append(_window(Window(filters.window), now))
     return must
-
-
-def teams_of(tx: Transaction) -> list[tuple[str, str]]:
-    """Return the teams to narrow by, by name."""
-    return [(str(row.id), row.name) for row in tx.execute(sa.select(teams.c.id, teams.c.name).order_by(teams.c.name))]
 
 
 def held_by_another(account_id: int) -> Any:

@@ -7,13 +7,13 @@ from datetime import datetime, timedelta
 from enum import Enum
 from typing import Any
 
-from bot.ledger import alarms, changes, promises, transcript
+from bot.ledger import alarms, changes, teams, transcript
 from bot.ledger.transaction import Transaction
 from bot.ledger.transcript import Conversation
 from bot.promises import Waiting, urgency
 from bot.vocabulary import Author, Holder, Reason
+from handoff import explaining, members, mentions, tags, unread, views, words
 from handoff import filters as narrowing
-from handoff import mentions, tags, unread, views, words
 from handoff.filters import Filters
 from handoff.roles import Account
 from handoff.viewing import Viewer, name_of, short
@@ -45,6 +45,7 @@ class Chosen:
     show: Show = Show.QUEUE
     filters: Filters = field(default_factory=Filters)
     view: View | None = None
+    all_teams: bool = False  # also who waits for other teams
 
     @property
     def word(self) -> str:
@@ -59,6 +60,7 @@ class Frame:
     account: Account
     alarms: list[alarms.Alarm]
     cursor: int  # the feed's place when this was drawn: live updates begin there
+    away: bool  # they are given nothing
 
 
 @dataclass(frozen=True)
@@ -93,6 +95,9 @@ class Row:
     waiting: str  # for how long, in the queue; or for this agent's answer
     waits_long: bool
     due: str  # in the queue: what is lost first, and when; it is what the queue is ordered by
+    place: str  # in the queue: why it stands where it does
+    team: str  # in the queue, where there are several
+    needs: tuple[str, ...]  # skills
     late: bool
     holder: Holder
     asks: bool  # it is this agent's, and the contact has no answer yet
@@ -108,6 +113,7 @@ class Rows:
     tabs: list[Tab]
     views: list[Tab]
     chosen: Chosen
+    elsewhere: int  # who wait for other teams than this agent's
     rows: list[Row]
     more: int  # that there is no room for
     is_many: bool  # even more than that
@@ -120,6 +126,11 @@ class Rows:
     def show(self) -> Show:
         """Which list it is."""
         return self.chosen.show
+
+    @property
+    def all_teams(self) -> bool:
+        """Whether who waits for other teams is shown, too."""
+        return self.chosen.all_teams
 
     @property
     def find(self) -> str:
@@ -137,13 +148,13 @@ class _Found:
 
 def frame(tx: Transaction, viewer: Viewer) -> Frame:
     """Return what every page has around it."""
-    return Frame(viewer.account, alarms.raised(tx), changes.latest(tx))
+    return Frame(viewer.account, alarms.raised(tx), changes.latest(tx), members.is_away(tx, viewer.account.id))
 
 
 def offered(tx: Transaction) -> Offered:
     """Return what a list may be narrowed by."""
     reasons = [(reason.value, words.REASONS[reason]) for reason in Reason]
-    return Offered(reasons, tags.in_use(tx), narrowing.teams_of(tx))
+    return Offered(reasons, tags.in_use(tx), [(str(team.id), team.name) for team in teams.every(tx)])
 
 
 def chosen(tx: Transaction, account: Account, word: str, filters: Filters) -> Chosen:
@@ -159,15 +170,16 @@ def chosen(tx: Transaction, account: Account, word: str, filters: Filters) -> Ch
 def rows(tx: Transaction, viewer: Viewer, wanted: Chosen) -> Rows:
     """Return a list and the counts of all."""
     count = transcript.count_by_holder(tx)
-    order = promises.order(tx, viewer.now)
-    waiting = transcript.these(tx, order[:LISTED])
-    place = {one: n for n, one in enumerate(order)}
-    waiting.sort(key=lambda one: (one.owner_id != viewer.account.id, place[one.id]))  # what was theirs comes first
+    everybody = transcript.queue(tx, viewer.now, limit=LISTED)
+    waiting = everybody if wanted.all_teams else _theirs(tx, viewer.account, everybody)
+    drawn = _Queue(waiting, viewer, several=len(teams.every(tx)) > 1)
+    waiting.sort(key=lambda one: one.owner_id != viewer.account.id)  # what was theirs comes first
+    beyond = max(0, count[Holder.QUEUE] - len(everybody))  # of the queue that nobody has read
     mine = transcript.list_of(tx, Holder.AGENT, viewer.account.id, limit=LISTED)
     mine.sort(key=lambda one: _asks_since(one, viewer) or viewer.now)  # who needs an answer first, the longest on top
     told = mentions.unseen(tx, viewer.account.id)
     filters = wanted.view.filters.beside(wanted.filters) if wanted.view else wanted.filters
-    lists = _Lists(tx, viewer, waiting, mine, order)
+    lists = _Lists(tx, viewer, waiting, mine, beyond)
     found = lists.found(wanted.show, filters)
     shown = {one.id: one for one in (*found.some, *mine, *waiting)}
     unseen = unread.counts(tx, viewer.account.id, shown)
@@ -175,10 +187,10 @@ def rows(tx: Transaction, viewer: Viewer, wanted: Chosen) -> Rows:
     keys = transcript.keys_of(tx, set(told)) if told else {}
 
     def row(one: Conversation) -> Row:
-        return replace(_row(one, viewer), unread=unseen.get(one.id, 0), tags=marked.get(one.id, ()))
+        return replace(drawn.row(one), unread=unseen.get(one.id, 0), tags=marked.get(one.id, ()))
 
     counts = {
-        Show.QUEUE: count[Holder.QUEUE],
+        Show.QUEUE: len(waiting) + beyond,
         Show.MINE: len(mine),
         Show.OTHERS: max(0, count[Holder.AGENT] - len(mine)),
         Show.BOT: count[Holder.BOT],
@@ -191,11 +203,12 @@ def rows(tx: Transaction, viewer: Viewer, wanted: Chosen) -> Rows:
             for view in views.of(tx, viewer.account)[:VIEWS_SHOWN]
         ],
         chosen=wanted,
+        elsewhere=0 if wanted.all_teams else len(everybody) - len(waiting),
         rows=[row(one) for one in found.some],
         more=max(0, found.count - len(found.some)),
         is_many=found.count >= COUNTED,
-        queue=[_row(one, viewer) for one in waiting],
-        asking=[_row(one, viewer) for one in mine if _asks_since(one, viewer)],
+        queue=[drawn.row(one) for one in waiting],
+        asking=[drawn.row(one) for one in mine if _asks_since(one, viewer)],
         mentioned=[f"{keys[one]}!{mention}" for one, mention in told.items()],
         unread=sum(1 for one in mine if unseen.get(one.id)),
     )
@@ -217,15 +230,15 @@ class _Lists:
     viewer: Viewer
     waiting: list[Conversation]
     mine: list[Conversation]
-    order: list[int]  # of the whole queue
+    beyond: int  # of the queue that is not among who waits here
 
     def found(self, show: Show, filters: Filters) -> _Found:
         """Return the conversations of a list."""
         also = self._conditions(show, filters)
         match show:
             case Show.QUEUE:
-                fit = transcript.ids_of(self.tx, self.order, also)
-                return _Found([one for one in self.waiting if one.id in fit], len(fit))
+                fit = transcript.ids_of(self.tx, [one.id for one in self.waiting], also)
+                return _Found([one for one in self.waiting if one.id in fit], len(fit) + (0 if also else self.beyond))
             case Show.MINE:
                 fit = transcript.ids_of(self.tx, [one.id for one in self.mine], also)
                 return _Found([one for one in self.mine if one.id in fit], len(fit))
@@ -275,6 +288,25 @@ class _Lists:
         return [one.id for one in among if find.lower() in one.last_text.lower()]
 
 
+def _theirs(tx: Transaction, account: Account, waiting: list[Conversation]) -> list[Conversation]:
+    """Return who waits for somebody of this agent's teams, or of a team nobody works in."""
+    mine = members.teams_of(tx, account.id) | members.nobodys(tx)
+    return [one for one in waiting if one.team_id in mine or one.owner_id == account.id]
+
+
+class _Queue:
+    """Draws rows, and says of those in the queue where they stand."""
+
+    def __init__(self, waiting: list[Conversation], viewer: Viewer, *, several: bool) -> None:
+        self.viewer, self.several, self.of = viewer, several, len(waiting)
+        self.place = {one.id: n for n, one in enumerate(waiting, 1)}
+
+    def row(self, one: Conversation) -> Row:
+        waits = one.holder is Holder.QUEUE
+        where = explaining.why_here(one, self.place[one.id], self.of, self.viewer) if one.id in self.place else ""
+        return _row(one, self.viewer, place=where, team=one.team if waits and self.several else "")
+
+
 def _asks_since(one: Conversation, viewer: Viewer) -> datetime | None:
     """Return since when a contact of this agent's has been waiting for an answer."""
     if one.agent_id != viewer.account.id or one.last_author is Author.AGENT:
@@ -282,7 +314,7 @@ def _asks_since(one: Conversation, viewer: Viewer) -> datetime | None:
     return one.last_message_at if one.last_author is Author.CONTACT else one.asked_at
 
 
-def _row(one: Conversation, viewer: Viewer) -> Row:
+def _row(one: Conversation, viewer: Viewer, *, place: str, team: str) -> Row:
     asks = _asks_since(one, viewer)
     since = one.asked_at if one.holder is Holder.QUEUE else asks
     waits = viewer.now - since if since else None
@@ -290,6 +322,8 @@ def _row(one: Conversation, viewer: Viewer) -> Row:
     reason = words.UNANSWERED if asks else words.REASONS[one.reason] if one.reason else ""
     if one.holder is Holder.QUEUE and one.owner_id == viewer.account.id:
         reason = words.WAS_YOURS
+    if asks and _was_given(one):
+        reason = words.GIVEN
     return Row(
         key=one.key,
         name=name_of(one),
@@ -299,6 +333,9 @@ def _row(one: Conversation, viewer: Viewer) -> Row:
         waiting=words.span(waits) if waits is not None else "",
         waits_long=waits is not None and waits >= LONG_WAIT,
         due=_due(one, viewer) if one.holder is Holder.QUEUE else "",
+        place=place,
+        team=team,
+        needs=one.needs if one.holder is Holder.QUEUE else (),
         late=one.holder is Holder.QUEUE and one.due_at is not None and one.due_at <= viewer.now,
         holder=one.holder,
         asks=asks is not None,
@@ -319,7 +356,16 @@ def _due(one: Conversation, viewer: Viewer) -> str:
 def _news(one: Conversation) -> str:
     if one.holder is Holder.QUEUE:
         return one.key
+    if _was_given(one) and one.taken_at is not None:
+        return f"{one.key}@given{one.taken_at.timestamp():.3f}"
     return f"{one.key}@{one.last_message_at.timestamp():.3f}" if one.last_author is Author.CONTACT else ""
+
+
+def _was_given(one: Conversation) -> bool:
+    """Say whether the desk gave it to who has it, and they have said nothing since."""
+    if one.holder is not Holder.AGENT or not one.given_because or one.taken_at is None:
+        return False
+    return one.last_author is not Author.AGENT and one.last_message_at <= one.taken_at
 
 
 def last_words(one: Conversation, account: Account | None = None) -> str:

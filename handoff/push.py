@@ -23,7 +23,7 @@ from bot.ledger.tables import conversations, handoffs
 from bot.ledger.transaction import Transaction
 from bot.ledger.upsert import insert_new
 from bot.vocabulary import Author, Holder, Role
-from handoff import looks
+from handoff import looks, members
 from handoff.roles import MAY, Account, Deed
 from handoff.tables import accounts
 from handoff.tables_desk import mentions, push_keys, subscriptions
@@ -133,11 +133,14 @@ def due(tx: Transaction, now: datetime) -> list[Due]:
         .where(sa.or_(subscriptions.c.not_before.is_(None), subscriptions.c.not_before <= now))
         .order_by(subscriptions.c.id)
     ).all()
-    if not rows or teams.team(tx).hours.opens(now) != now:
+    open_ = {team.id for team in teams.every(tx) if team.hours.opens(now) == now} if rows else set()
+    if not open_:
         return []
     was_open = looks.desks_open_until(tx)
     away = [row for row in rows if was_open.get(row.account_id, now) <= now]
-    happened = _happened(tx, {row.account_id: row.role for row in away})
+    nobodys = members.nobodys(tx)
+    at_work = {row.account_id: (members.teams_of(tx, row.account_id) | nobodys) & open_ for row in away}
+    happened = _happened(tx, {row.account_id: row.role for row in away if at_work[row.account_id]}, at_work)
     found = []
     for row in away:
         since = max(row.told_at, was_open.get(row.account_id, row.told_at))
@@ -147,17 +150,23 @@ def due(tx: Transaction, now: datetime) -> list[Due]:
     return found
 
 
-def _happened(tx: Transaction, roles: dict[int, Role]) -> dict[int, dict[News, datetime]]:
-    """Return what last happened that concerns each of these accounts, and when."""
+def _happened(
+    tx: Transaction, roles: dict[int, Role], team_ids: dict[int, frozenset[int]]
+) -> dict[int, dict[News, datetime]]:
+    """Return what last happened that concerns each of these accounts, and when; of the queue, in their open teams."""
     if not roles:
         return {}
     found: dict[int, dict[News, datetime]] = {one: {} for one in roles}
-    waiting = sa.select(sa.func.max(sa.func.coalesce(handoffs.c.promised_at, handoffs.c.asked_at))).join(
+    since = sa.func.max(sa.func.coalesce(handoffs.c.promised_at, handoffs.c.asked_at))
+    waiting = sa.select(handoffs.c.team_id, since.label("since")).join(
         conversations, conversations.c.id == handoffs.c.conversation_id
     )
-    waits = tx.execute(waiting.where(conversations.c.holder == Holder.QUEUE, handoffs.c.closed_at.is_(None))).scalar()
-    for account_id in _who_may(roles, Deed.SPEAK) if waits is not None else ():
-        found[account_id][News.WAITS] = waits
+    queued = waiting.where(conversations.c.holder == Holder.QUEUE, handoffs.c.closed_at.is_(None))
+    waits = {row.team_id: row.since for row in tx.execute(queued.group_by(handoffs.c.team_id))}
+    for account_id in _who_may(roles, Deed.SPEAK):
+        theirs = [at for team_id, at in waits.items() if team_id in team_ids[account_id]]
+        if theirs:
+            found[account_id][News.WAITS] = max(theirs)
     for one in transcript.list_of(tx, Holder.AGENT, limit=transcript.EVERYTHING):
         if one.agent_id in found and one.last_author is Author.CONTACT:
             before = found[one.agent_id].get(News.ANSWERS, one.last_message_at)

@@ -35,6 +35,7 @@ REASONS: dict[Reason, str] = {
 NEW = "New messages"
 UNANSWERED = "Waits for your answer"
 WAS_YOURS = "Was yours, and got no answer"
+GIVEN = "Given to you"
 
 STATUSES: dict[Status, str] = {
     Status.QUEUED: "Waiting to be sent",

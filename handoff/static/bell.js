@@ -17,13 +17,14 @@ const ring = () => {
     tone.stop(at + 0.32);
   });
 };
-/* Keys of the queue are plain, key@moment of who answered us, key!number of where we are mentioned. */
+/* Keys of the queue are plain, key@moment of who answered us, key@given of who was given to us, key!number of where we are mentioned. */
 const KINDS = {
   queue: ({ newest }) => [`New in the queue. ${newest}`, "Somebody waits in the queue."],
   mine: ({ asked }) => [`New message. ${asked}`, "Somebody answered you."],
+  given: ({ asked }) => [`Given to you. ${asked}`, "Somebody was given to you."],
   mention: () => ["A colleague mentioned you in a note.", "A colleague mentioned you in a note."],
 };
-const kindOf = (key) => (key.includes("@") ? "mine" : key.includes("!") ? "mention" : "queue");
+const kindOf = (key) => (key.includes("@given") ? "given" : key.includes("@") ? "mine" : key.includes("!") ? "mention" : "queue");
 const look = () => {
   const waiting = $("waiting").dataset;
   const keys = new Set([...words(waiting.keys), ...words(waiting.mentioned)]);

@@ -38,7 +38,7 @@ export const KEYS = {
     ["t", "take it", () => press("do-take")],
     ["r", "write a reply", () => write("reply")],
     ["n", "write a note; @ mentions a colleague", () => write("note")],
-    ["p", "pass it on", () => fold("pass", true, "select")],
+    ["p", "pass it on to a colleague or a team", () => fold("pass", true, "select")],
     ["q", "put it back into the queue", () => press("do-requeue")],
     ["g", "give it back to the bot", () => press("do-give_back")],
     ["#", "put a tag on it", () => fold("tagging", true, "input")],
@@ -54,6 +54,7 @@ export const KEYS = {
   ],
   "Writing": [["Enter", "send"], ["Shift+Enter", "a new line"], ["Esc", "leave the field"]],
   "Always": [
+    ["a", "step away, or be available again", () => press("available")],
     ["s", "sounds and notifications", () => $("tuning").showModal()],
     ["?", "this sheet", () => $("help").showModal()],
   ],

@@ -15,7 +15,7 @@ const paint = () => {
   $("sound").querySelector(".state").textContent = on ? "on" : "off";
 };
 
-export const rings = (what) => tuned[what] && !isQuiet();
+export const rings = (what) => tuned[what === "given" ? "mine" : what] && !isQuiet();
 export const volume = () => tuned.volume / 10;
 export const isQuiet = (at = new Date()) => {
   if (!tuned.from || !tuned.to || tuned.from === tuned.to) return false;

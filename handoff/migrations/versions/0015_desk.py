@@ -7,7 +7,7 @@ from alembic import op
 from sqlalchemy.dialects import postgresql
 
 revision = "0015_desk"
-down_revision = "0011_presence"
+down_revision = "0012_routing"
 branch_labels = None
 depends_on = None
 
