@@ -44,7 +44,7 @@ const look = () => {
   $("next").hidden = !next;
   if (next) {
     $("next").dataset.key = next;
-    $("next-name").textContent = $(`row-${next}`)?.querySelector(".name")?.textContent || "";
+    $("next-name").textContent = waiting.nextNames.split("\n")[words(waiting.next).indexOf(next)] || "";
   }
 };
 const waitingOf = (word) => $("waiting").getAttribute(`data-${word}`);

@@ -64,7 +64,8 @@ for (const rows of Object.values(KEYS)) for (const [keys, , does] of rows) if (d
 
 const SHOWN = { ArrowDown: "↓", ArrowUp: "↑" };
 const made = (tag, ...inside) => { const one = document.createElement(tag); one.append(...inside); return one; };
-const drawn = (keys) => keys.split(" ").flatMap((key, n) => [n ? " " : "", ...key.split("+").flatMap((part, m) => [m ? "+" : "", made("kbd", SHOWN[part] || part)])]);
+const short = (keys) => (keys.length > 3 ? [keys[0], "…", keys.at(-1)] : keys);
+const drawn = (keys) => short(keys.split(" ")).flatMap((key, n) => [n ? " " : "", ...(key === "…" ? key : key.split("+").flatMap((part, m) => [m ? "+" : "", made("kbd", SHOWN[part] || part)]))]);
 $("all-keys").append(...Object.entries(KEYS).map(([title, rows]) => {
   const all = made("dl", ...rows.map(([keys, words]) => made("div", made("dt", ...drawn(keys)), made("dd", words))));
   all.className = "keys";

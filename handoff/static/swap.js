@@ -33,7 +33,8 @@ const reconcile = (old, fresh) => {
 
 /* The row of the conversation that stands open is marked. */
 export const mark = (root = document) => {
-  for (const row of all(".row", root)) row.pathname === location.pathname ? row.setAttribute("aria-current", "true") : row.removeAttribute("aria-current");
+  // Not by row.pathname: what has just come belongs to no page yet, and its links lead nowhere.
+  for (const row of all(".row", root)) new URL(row.getAttribute("href"), location.href).pathname === location.pathname ? row.setAttribute("aria-current", "true") : row.removeAttribute("aria-current");
 };
 
 let low = true;  // the newest message is in sight, and stays so
