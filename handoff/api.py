@@ -13,7 +13,7 @@ from bot.ledger.transaction import Transaction
 from bot.ledger.transcript import Conversation
 from bot.messages import MEDIA_MAX_BYTES, TEXT_MAX, can_be_kept
 from bot.vocabulary import Author, Holder, UpdateState
-from handoff import assignments, endings, guard, members, paging, refusals, shapes, snoozing
+from handoff import assignments, endings, guard, members, paging, refusals, shapes, snoozing, tags
 from handoff.assignments import UnknownDelivery, UnknownMessage, Written
 from handoff.bodies import body as _body
 from handoff.bodies import client_key as _client_key
@@ -90,6 +90,26 @@ def messages(key: str) -> Response:
     ordered = [((message.id, 0, 0), shapes.message(message, by_wamid, sent.get(message.id))) for message in said]
     ordered += [((note.after_message_id, 1, note.id), shapes.note(note)) for note in notes]
     return jsonify([shown for _, shown in sorted(ordered, key=lambda item: item[0])])
+
+
+@blueprint.get("/conversations/<key>/tags")
+@guard.with_token
+def tags_of(key: str) -> Response:
+    """List its tags."""
+    with parts().ledger.reading() as tx:
+        guard.who().require(Deed.READ)
+        return jsonify({"tags": tags.of(tx, transcript.conversation(tx, key).id)})
+
+
+@blueprint.put("/conversations/<key>/tags")
+@guard.with_token
+def put_tags(key: str) -> Response:
+    """Have exactly these tags on it."""
+    wanted = _body().get("tags")
+    if not isinstance(wanted, list) or not all(isinstance(word, str) and can_be_kept(word) for word in wanted):
+        raise BadBody('(it must be JSON like {"tags": ["refund", "vip"]})')
+    with parts().ledger.writing() as tx:
+        return jsonify({"tags": tags.put(tx, key, guard.who(), wanted, parts().now())})
 
 
 @blueprint.post("/conversations/<key>/take")

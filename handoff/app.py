@@ -24,6 +24,7 @@ from handoff import (
     accounts,
     api,
     audit,
+    beside,
     composing,
     desk,
     feed,
@@ -36,6 +37,7 @@ from handoff import (
     integrations,
     live,
     office,
+    own,
     parts,
     reference,
     refusals,
@@ -43,6 +45,7 @@ from handoff import (
     reports,
     rest,
     setup,
+    sight,
     signin,
     suggesting,
     teaming,
@@ -52,11 +55,12 @@ from handoff import (
 from handoff.feed import Feed
 from handoff.parts import Parts
 from handoff.roles import Deed
+from handoff.sight import Sight
 
 BODY_MAX = 64 * 1024
 ROOMS = (
-    desk, composing, replies, files, live, updates, teaming, floor, reports, account, accounts, audit, signin, setup,
-    health, integrations, reference, api,
+    desk, beside, own, composing, replies, files, live, updates, teaming, floor, reports, account, accounts, audit,
+    signin, setup, health, integrations, reference, api,
 )  # fmt: skip
 MORE_OF_THE_API = (guests, hooks, rest)  # importing them is what adds their calls to it
 NEVER_USED = (
@@ -94,6 +98,8 @@ def create_app(settings: Settings | None = None, *, now: Clock = clock.now) -> F
     parts.install(app, Parts(settings, ledger, catalogue, now))
     composing.install(app, suggesting.book_of(catalogue))
     feed.install(app, tail)
+    looking = Sight(ledger, tail, now)
+    sight.install(app, looking)
     guard.install(app)
     for room in ROOMS:
         app.register_blueprint(room.blueprint)
@@ -103,6 +109,7 @@ def create_app(settings: Settings | None = None, *, now: Clock = clock.now) -> F
     app.register_error_handler(SQLAlchemyError, refusals.database_fails)
     app.after_request(_secure)
     tail.start()
+    looking.start()
     _on_stop(tail.stop)
     return app
 

@@ -25,7 +25,7 @@ from bot.ledger.uploads import Upload
 from bot.ledger.upsert import insert_new
 from bot.messages import Media, Outbound, Template, Text, can_be_kept
 from bot.vocabulary import Author, Change, Holder
-from handoff import agents, members, suggesting, trail
+from handoff import agents, members, mentions, suggesting, trail
 from handoff.acts import Act
 from handoff.endings import NOT_SAID, Ending
 from handoff.filling import BadTemplate, Wanted, filled
@@ -457,6 +457,7 @@ def note(tx: Transaction, key: str, account: Account, text: str, *, client_key: 
         at=now,
     )
     if note_id is not None:
+        mentions.note(tx, note_id, conversation_id, text, by=account.id, now=now)
         changes.note(tx, conversation_id, Change.NOTE, now)
         return Written(note_id, text, now)
     row = tx.execute(

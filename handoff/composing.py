@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import secrets
 import shutil
@@ -24,11 +23,10 @@ from bot.ledger.uploads import Upload
 from bot.messages import GAP, Media, MessageTemplate
 from bot.vocabulary import Author, Holder
 from handoff import assignments, attaching, guard, quick_replies, shapes, suggesting
-from handoff import opened as opening
 from handoff.api import blueprint as api
 from handoff.assignments import Written
 from handoff.attaching import HEAD, BadFile
-from handoff.desk import viewer
+from handoff.desk import done
 from handoff.filling import FILLABLE, Wanted
 from handoff.masking import filled, gaps_of
 from handoff.parts import parts
@@ -85,7 +83,7 @@ class Fillable:
 def file(key: str) -> AnyResponse:
     """Queue a file, from the page."""
     _sent_file(key, lambda: request.form.get("client_key"))
-    return _live(key)
+    return done(key, "replied")
 
 
 @api.post("/conversations/<key>/file")
@@ -122,7 +120,7 @@ def template(key: str) -> AnyResponse:
     client_key = form.get("client_key") or None
     with parts().ledger.writing() as tx:
         assignments.send_template(tx, key, guard.who(), wanted, client_key=client_key, now=parts().now())
-    return _live(key)
+    return done(key, "replied")
 
 
 @blueprint.get("/conversations/<key>/templates")
@@ -216,16 +214,6 @@ def _why_not(found: MessageTemplate, one: Conversation, header: str, buttons: se
     if header == "location" or not parts_of <= {"HEADER", "BODY", "FOOTER", "BUTTONS"} or not buttons <= FILLABLE:
         return "It has parts the desk can't fill."
     return ""
-
-
-def _live(key: str) -> AnyResponse:
-    """Answer a verb with what the conversation looks like now."""
-    if not guard.wants_fragment():
-        return guard.go_to(f"/conversations/{key}")
-    with parts().ledger.reading() as tx:
-        opened = opening.read(tx, viewer(), key, whole="whole" in request.args)
-    body = render_template("_live.html", opened=opened, asked=key)
-    return Response(body, headers={"HX-Trigger": json.dumps({"baton:replied": key})})
 
 
 def _sent_file(key: str, key_of: Callable[[], str | None]) -> tuple[Written, str]:

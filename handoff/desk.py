@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 
 from flask import Blueprint, Response, render_template, request, url_for
 from werkzeug.wrappers import Response as AnyResponse
 
 from bot.ledger import teams, transcript
+from bot.ledger.transaction import Transaction
 from handoff import agents, assignments, endings, guard, members, pages, snoozing, words
 from handoff import opened as opening
-from handoff.pages import Show
+from handoff.filters import Filters
+from handoff.opened import Part
+from handoff.pages import Chosen
 from handoff.parts import parts
 from handoff.roles import Deed
+from handoff.sight import sight
 from handoff.viewing import Viewer
 
 blueprint = Blueprint("desk", __name__)
@@ -47,7 +52,8 @@ def conversation(key: str) -> AnyResponse:
 def rows() -> str:
     """Show the chosen list and the counts of all."""
     with parts().ledger.reading() as tx:
-        found = pages.rows(tx, viewer(), _show(), request.args.get("find", ""), all_teams=_all_teams())
+        looks = viewer()
+        found = pages.rows(tx, looks, _chosen(tx, looks))
         seen = members.is_seen(tx, guard.who().id, parts().now())
     if not seen:
         with parts().ledger.writing(lightly=True) as tx:
@@ -100,7 +106,7 @@ def take(key: str) -> AnyResponse:
     """Take the conversation; the bot is mute from here on."""
     with parts().ledger.writing() as tx:
         assignments.take(tx, key, guard.who(), parts().now())
-    return _done(key, "taken")
+    return done(key, "taken")
 
 
 @blueprint.post("/conversations/<key>/requeue")
@@ -109,7 +115,7 @@ def requeue(key: str) -> AnyResponse:
     """Put the conversation back into the queue."""
     with parts().ledger.writing() as tx:
         assignments.requeue(tx, key, guard.who(), parts().now(), tell=parts().requeued())
-    return _done(key, "requeued")
+    return done(key, "requeued")
 
 
 @blueprint.post("/conversations/<key>/give_back")
@@ -119,7 +125,7 @@ def give_back(key: str) -> AnyResponse:
     goodbye, ends = parts().goodbye(), endings.read(request.form)
     with parts().ledger.writing() as tx:
         assignments.give_back(tx, key, guard.who(), goodbye, parts().now(), ends=ends, ask=parts().ask_csat())
-    return _done(key, "given_back")
+    return done(key, "given_back")
 
 
 @blueprint.post("/conversations/<key>/snooze")
@@ -133,7 +139,7 @@ def snooze(key: str) -> AnyResponse:
             form.get("until", ""), form.get("at", ""), tells="tell" in form, now=looks.now, tz=looks.tz, hours=hours
         )
         assignments.snooze(tx, key, guard.who(), wanted, words=parts().snoozed(wanted.when), now=looks.now)
-    return _done(key, "snoozed")
+    return done(key, "snoozed")
 
 
 @blueprint.post("/conversations/<key>/wake")
@@ -142,7 +148,7 @@ def wake(key: str) -> AnyResponse:
     """Take it up again before its time."""
     with parts().ledger.writing() as tx:
         assignments.wake(tx, key, guard.who(), parts().now())
-    return _done(key, "woken")
+    return done(key, "woken")
 
 
 @blueprint.post("/conversations/<key>/transfer")
@@ -161,7 +167,7 @@ def transfer(key: str) -> AnyResponse:
             key = assignments.transfer(
                 tx, key, who, to, _text(), client_key=_client_key(), now=now, beyond=beyond
             )  # fmt: skip
-    return _done(key, "transferred")
+    return done(key, "transferred")
 
 
 @blueprint.post("/conversations/<key>/reply")
@@ -171,7 +177,7 @@ def reply(key: str) -> AnyResponse:
     to = request.form.get("to", type=int)
     with parts().ledger.writing() as tx:
         assignments.reply(tx, key, guard.who(), _text(), client_key=_client_key(), to=to, now=parts().now())
-    return _done(key, "replied")
+    return done(key, "replied")
 
 
 @blueprint.post("/messages/<int:message_id>/again")
@@ -180,7 +186,7 @@ def again(message_id: int) -> AnyResponse:
     """Queue what failed once more, whatever it was."""
     with parts().ledger.writing() as tx:
         _, key = assignments.send_again(tx, message_id, guard.who(), parts().now())
-    return _done(key, "replied")
+    return done(key, "replied")
 
 
 @blueprint.post("/conversations/<key>/note")
@@ -189,7 +195,7 @@ def note(key: str) -> AnyResponse:
     """Write something down for agents' eyes only."""
     with parts().ledger.writing() as tx:
         assignments.note(tx, key, guard.who(), _text(), client_key=_client_key(), now=parts().now())
-    return _done(key, "noted")
+    return done(key, "noted")
 
 
 def viewer() -> Viewer:
@@ -200,35 +206,54 @@ def viewer() -> Viewer:
 def _page(key: str | None) -> str:
     looks = viewer()
     with parts().ledger.reading() as tx:
-        frame = pages.frame(tx, looks)
-        found = pages.rows(tx, looks, _show(), request.args.get("find", ""), all_teams=_all_teams())
-        opened = opening.read(tx, looks, key, whole="whole" in request.args) if key is not None else None
+        frame, offered = pages.frame(tx, looks), pages.offered(tx)
+        found = pages.rows(tx, looks, _chosen(tx, looks))
+        opened = opening.read(tx, looks, key, part(opens=True)) if key is not None else None
         greet = not agents.has_been_greeted(tx, looks.account.id)
-    return render_template("desk.html", frame=frame, rows=found, opened=opened, greet=greet)
+    who = lookers(opened.key) if opened else ""
+    return render_template(
+        "desk.html", frame=frame, offered=offered, rows=found, opened=opened, lookers=who, greet=greet
+    )
 
 
 def _conversation(key: str) -> str:
     with parts().ledger.reading() as tx:
-        opened = opening.read(tx, viewer(), key, whole="whole" in request.args)
-    return render_template("_conversation.html", opened=opened)
+        opened = opening.read(tx, viewer(), key, part(opens=True))
+    return render_template("_conversation.html", opened=opened, lookers=lookers(opened.key))
 
 
 def _live(key: str) -> str:
     with parts().ledger.reading() as tx:
-        opened = opening.read(tx, viewer(), key, whole="whole" in request.args)
-    return render_template("_live.html", opened=opened, asked=key)
+        opened = opening.read(tx, viewer(), key, part())
+    return render_template("_live.html", opened=opened, asked=key, lookers=lookers(opened.key))
 
 
-def _done(key: str, what: str) -> AnyResponse:
+def part(*, opens: bool = False) -> Part:
+    """Return which part of the transcript the page shows, or wants to."""
+    since, at, new_after = (_number(request.values.get(name)) for name in ("since", "at", "new_after"))
+    return Part(since, at, new_after, opens)
+
+
+def lookers(key: str) -> str:
+    """Say who else looks at a conversation."""
+    found = sight().at(key, besides=guard.who().id)
+    return words.lookers([one.name for one in found], [one.name for one in found if one.types])
+
+
+def done(key: str, what: str) -> AnyResponse:
     """Answer a verb with what the conversation looks like now."""
     if not guard.wants_fragment():
         return guard.go_to(url_for("desk.conversation", key=key))
     return Response(_live(key), headers={"HX-Trigger": json.dumps({f"baton:{what}": key})})
 
 
-def _show() -> Show:
-    asked = request.args.get("show", "")
-    return Show(asked) if asked in {show.value for show in Show} else Show.QUEUE
+def _chosen(tx: Transaction, looks: Viewer) -> Chosen:
+    chosen = pages.chosen(tx, looks.account, request.args.get("show", ""), Filters.read(request.args))
+    return replace(chosen, all_teams=_all_teams())
+
+
+def _number(words_: str | None) -> int | None:
+    return int(words_) if words_ and words_.isascii() and words_.isdigit() and len(words_) < 19 else None
 
 
 def _all_teams() -> bool:

@@ -36,6 +36,7 @@ class Signals:
     kinds: dict[str, tuple[Change, ...]]  # by conversation key
     everything: bool = False
     alarms: bool = False
+    looking: tuple[str, ...] = ()  # where somebody came, left, or began to type
 
 
 @dataclass(eq=False)
@@ -47,6 +48,7 @@ class Mailbox:
     _cursor: int = 0
     _everything: bool = False
     _alarms: bool = False
+    _looking: set[str] = field(default_factory=set)
     _closed: bool = False
 
     def put(self, cursor: int, news: list[tuple[str, Change]], *, alarms_changed: bool = False) -> None:
@@ -63,13 +65,23 @@ class Mailbox:
     def take(self, timeout: float) -> Signals | None:
         """Wait for signals and empty the mailbox; None when there were none in time."""
         with self._news:
-            self._news.wait_for(lambda: self._closed or self._alarms or self._everything or self._kinds, timeout)
-            if not (self._kinds or self._everything or self._alarms):
+            self._news.wait_for(lambda: self._closed or self._has_news(), timeout)
+            if not self._has_news():
                 return None
             kinds = {key: tuple(which) for key, which in self._kinds.items()}
-            signals = Signals(self._cursor, kinds, self._everything, self._alarms)
-            self._kinds, self._everything, self._alarms = {}, False, False
+            looking = tuple(sorted(self._looking))
+            signals = Signals(self._cursor, kinds, self._everything, self._alarms, looking)
+            self._kinds, self._everything, self._alarms, self._looking = {}, False, False, set()
             return signals
+
+    def _has_news(self) -> bool:
+        return bool(self._kinds or self._everything or self._alarms or self._looking)
+
+    def looking(self, keys: list[str]) -> None:
+        """Add where somebody came or left; beyond the bound a browser hears of some a little later (every 20 s)."""
+        with self._news:
+            self._looking.update(keys[: MAILBOX_MAX - len(self._looking)])
+            self._news.notify()
 
     def everything(self, cursor: int) -> None:
         """Tell the browser to look at everything again."""
@@ -127,6 +139,13 @@ class Feed:
         """Return how many browsers listen."""
         with self._lock:
             return len(self._boxes)
+
+    def tell_looking(self, keys: list[str]) -> None:
+        """Tell every mailbox where somebody came or left."""
+        with self._lock:
+            boxes = list(self._boxes)
+        for box in boxes:
+            box.looking(keys)
 
     def look(self) -> None:
         """Look once, and tell every mailbox what is new. What fails is looked at again, whole."""

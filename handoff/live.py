@@ -13,6 +13,7 @@ from bot.ledger.transaction import Transaction
 from handoff import guard
 from handoff.feed import Feed, Mailbox, Signals, feed
 from handoff.parts import parts
+from handoff.sight import sight
 
 blueprint = Blueprint("live", __name__)
 
@@ -28,7 +29,7 @@ CATCH_UP_MAX = 200  # changes; beyond it, looking at everything is cheaper
 def stream() -> AnyResponse:
     """Tell what changed since Last-Event-ID, or since the page was drawn, for as long as the tab is open."""
     tail = feed()
-    box = tail.subscribe()
+    box, account_id = tail.subscribe(), guard.who().id
     since = request.headers.get("Last-Event-ID") or request.args.get("since", "")
     try:
         if since.isdigit() and len(since) < 19:
@@ -39,7 +40,10 @@ def stream() -> AnyResponse:
         raise
     headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
     response = Response(_events(tail, box), mimetype="text/event-stream", headers=headers)
+    seen = sight()
+    seen.opens(account_id)
     response.call_on_close(lambda: tail.unsubscribe(box))
+    response.call_on_close(lambda: seen.closes(account_id))
     return response
 
 
@@ -72,10 +76,12 @@ def render(signals: Signals) -> str:
         f"event: conversation-{key}\ndata: {key} {','.join(kind.value for kind in kinds)}\n\n"
         for key, kinds in signals.kinds.items()
     ]
+    lines += [f"event: looking-{key}\ndata: {key}\n\n" for key in signals.looking]
     if signals.everything:
         lines.append("event: everything\ndata: everything\n\n")
     if signals.alarms:
         lines.append("event: alarms\ndata: alarms\n\n")
     if signals.kinds:
         lines.append(f"event: changed\ndata: {len(signals.kinds)}\n\n")
-    return f"id: {signals.cursor}\n" + "".join(lines)
+    number = f"id: {signals.cursor}\n" if signals.cursor else ""  # who looks has no place in the feed
+    return number + "".join(lines)

@@ -16,9 +16,11 @@ from alembic.runtime.migration import MigrationContext
 
 from bot.errors import BotError
 from bot.ledger.transaction import Ledger, Transaction
+from handoff import tables_desk
 from handoff.tables import every_table
 
 MIGRATIONS = Path(__file__).resolve().parent / "migrations"
+EVERY_ROOM_WITH_TABLES = (tables_desk,)  # imported, so that `every_table` knows theirs
 HEAD = (MIGRATIONS / "HEAD").read_text(encoding="utf-8").strip()
 LOCK = 228662266  # "BATON" on a phone's keys, twice: the advisory lock that migrating processes queue for
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import Enum
+from typing import Any
 
 from bot.hours import Hours
 from bot.ledger import alarms, changes, teams, transcript
@@ -12,22 +13,46 @@ from bot.ledger.transaction import Transaction
 from bot.ledger.transcript import Conversation
 from bot.promises import Waiting, urgency
 from bot.timers import Light, Running, Standards, Timer, running
-from bot.vocabulary import Author, Holder
-from handoff import explaining, members, words
+from bot.vocabulary import Author, Holder, Reason
+from handoff import explaining, members, mentions, tags, unread, views, words
+from handoff import filters as narrowing
+from handoff.filters import Filters
 from handoff.roles import Account
 from handoff.viewing import Viewer, name_of, short
+from handoff.views import View
 
 LONG_WAIT = timedelta(minutes=5)  # from here on a waiting time is set in the warning colour, and says so
 LISTED = 300
+COUNTED = 1000  # beyond it a number says no more than "many"
+VIEWS_SHOWN = 8  # with live counts
 
 
 class Show(str, Enum):
-    """The four lists of the desk."""
+    """The lists of the desk."""
 
     QUEUE = "queue"
     MINE = "mine"
     OTHERS = "others"
     BOT = "bot"
+    MENTIONS = "mentions"
+
+
+NAMES = {Show.QUEUE: "Queue", Show.MINE: "Mine", Show.OTHERS: "Others", Show.BOT: "Bot", Show.MENTIONS: "Mentions"}
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """Which list somebody looks at, and what it is narrowed to; perhaps by a view."""
+
+    show: Show = Show.QUEUE
+    filters: Filters = field(default_factory=Filters)
+    view: View | None = None
+    all_teams: bool = False  # also who waits for other teams
+
+    @property
+    def word(self) -> str:
+        """What the address calls it."""
+        return f"view-{self.view.id}" if self.view else self.show.value
 
 
 @dataclass(frozen=True)
@@ -41,13 +66,23 @@ class Frame:
 
 
 @dataclass(frozen=True)
-class Tab:
-    """One of the four lists, with how many are in it."""
+class Offered:
+    """What a list may be narrowed by."""
 
-    show: Show
+    reasons: list[tuple[str, str]]
+    tags: list[str]
+    teams: list[tuple[str, str]]
+
+
+@dataclass(frozen=True)
+class Tab:
+    """One of the lists, or a view, with how many are in it."""
+
+    word: str
     label: str
-    count: int
+    count: str
     chosen: bool
+    shared: bool = False
 
 
 @dataclass(frozen=True)
@@ -72,6 +107,8 @@ class Row:
     asks: bool  # it is this agent's, and the contact has no answer yet
     news: str  # what the desk rings for when it is new
     channel: str  # where another bot speaks with them; "" is WhatsApp
+    unread: int = 0
+    tags: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -79,13 +116,39 @@ class Rows:
     """The chosen list."""
 
     tabs: list[Tab]
-    show: Show
-    find: str
+    views: list[Tab]
+    chosen: Chosen
     elsewhere: int  # who wait for other teams than this agent's
-    all_teams: bool  # they are shown, too
     rows: list[Row]
+    more: int  # that there is no room for
+    is_many: bool  # even more than that
     queue: list[Row]  # always, so that every tab rings when somebody new waits
     asking: list[Row]  # always, so that nobody who was taken is forgotten
+    mentioned: list[str]  # what this agent was told in notes and has not seen: conversation and mention
+    unread: int  # conversations of this agent's with something to read
+
+    @property
+    def show(self) -> Show:
+        """Which list it is."""
+        return self.chosen.show
+
+    @property
+    def all_teams(self) -> bool:
+        """Whether who waits for other teams is shown, too."""
+        return self.chosen.all_teams
+
+    @property
+    def find(self) -> str:
+        """Which words it is narrowed to."""
+        return self.chosen.filters.find
+
+
+@dataclass(frozen=True)
+class _Found:
+    """Conversations of a list, and how many there are in all."""
+
+    some: list[Conversation]
+    count: int
 
 
 def frame(tx: Transaction, viewer: Viewer) -> Frame:
@@ -93,42 +156,144 @@ def frame(tx: Transaction, viewer: Viewer) -> Frame:
     return Frame(viewer.account, alarms.raised(tx), changes.latest(tx), members.is_away(tx, viewer.account.id))
 
 
-def rows(tx: Transaction, viewer: Viewer, show: Show, find: str, *, all_teams: bool = False) -> Rows:
-    """Return a list and the counts of all four; of the queue, who waits for this agent's teams, or all of it."""
+def offered(tx: Transaction) -> Offered:
+    """Return what a list may be narrowed by."""
+    reasons = [(reason.value, words.REASONS[reason]) for reason in Reason]
+    return Offered(reasons, tags.in_use(tx), [(str(team.id), team.name) for team in teams.every(tx)])
+
+
+def chosen(tx: Transaction, account: Account, word: str, filters: Filters) -> Chosen:
+    """Return what an address asks for: a list or a view, narrowed further."""
+    if word in {show.value for show in Show}:
+        return Chosen(Show(word), filters)
+    for view in views.of(tx, account) if word.startswith("view-") else ():
+        if word == f"view-{view.id}":
+            return Chosen(_list(view), filters, view)
+    return Chosen(Show.QUEUE, filters)
+
+
+def rows(tx: Transaction, viewer: Viewer, wanted: Chosen) -> Rows:
+    """Return a list and the counts of all."""
     count = transcript.count_by_holder(tx)
     everybody = transcript.queue(tx, viewer.now, limit=LISTED)
-    waiting = everybody if all_teams else _theirs(tx, viewer.account, everybody)
-    seen = _Queue(waiting, viewer, several=len(teams.every(tx)) > 1)
+    waiting = everybody if wanted.all_teams else _theirs(tx, viewer.account, everybody)
+    drawn = _Queue(waiting, viewer, several=len(teams.every(tx)) > 1)
     waiting.sort(key=lambda one: one.owner_id != viewer.account.id)  # what was theirs comes first
+    beyond = max(0, count[Holder.QUEUE] - len(everybody))  # of the queue that nobody has read
     mine = transcript.list_of(tx, Holder.AGENT, viewer.account.id, limit=LISTED)
-    match show:
-        case Show.QUEUE:
-            found = waiting
-        case Show.MINE:  # who needs an answer first, the longest waiting on top
-            found = sorted(mine, key=lambda one: (_sleeps(one), _asks_since(one, viewer) or viewer.now))
-        case Show.OTHERS:
-            held = transcript.list_of(tx, Holder.AGENT, limit=LISTED)
-            found = [one for one in held if one.agent_id != viewer.account.id]
-        case Show.BOT:
-            found = transcript.list_of(tx, Holder.BOT, limit=LISTED)
+    # Who needs an answer first, the longest waiting on top; what is put aside last.
+    mine.sort(key=lambda one: (_sleeps(one), _asks_since(one, viewer) or viewer.now))
+    told = mentions.unseen(tx, viewer.account.id)
+    filters = wanted.view.filters.beside(wanted.filters) if wanted.view else wanted.filters
+    lists = _Lists(tx, viewer, waiting, mine, beyond)
+    found = lists.found(wanted.show, filters)
+    shown = {one.id: one for one in (*found.some, *mine, *waiting)}
+    unseen = unread.counts(tx, viewer.account.id, shown)
+    marked = tags.of_all(tx, [one.id for one in found.some])
+    timers = _timers(tx, [one for one in found.some if one.holder is Holder.AGENT])
+    keys = transcript.keys_of(tx, set(told)) if told else {}
+
+    def row(one: Conversation) -> Row:
+        drawn_row = drawn.row(one, timers.get(one.key))
+        return replace(drawn_row, unread=unseen.get(one.id, 0), tags=marked.get(one.id, ()))
+
     counts = {
-        Show.QUEUE: ("Queue", count[Holder.QUEUE] - len(everybody) + len(waiting)),
-        Show.MINE: ("Mine", len(mine)),
-        Show.OTHERS: ("Others", max(0, count[Holder.AGENT] - len(mine))),
-        Show.BOT: ("Bot", count[Holder.BOT]),
+        Show.QUEUE: len(waiting) + beyond,
+        Show.MINE: len(mine),
+        Show.OTHERS: max(0, count[Holder.AGENT] - len(mine)),
+        Show.BOT: count[Holder.BOT],
+        Show.MENTIONS: len(told),
     }
-    wanted = find.strip().lower()
-    timers = _timers(tx, found) if show in {Show.MINE, Show.OTHERS} else {}
     return Rows(
-        tabs=[Tab(which, label, number, which is show) for which, (label, number) in counts.items()],
-        show=show,
-        find=find.strip(),
-        elsewhere=0 if all_teams else len(everybody) - len(waiting),
-        all_teams=all_teams,
-        rows=[seen.row(one, timers.get(one.key)) for one in found if _is_about(one, wanted)],
-        queue=[seen.row(one) for one in waiting],
-        asking=[seen.row(one) for one in mine if _asks_since(one, viewer)],
+        tabs=[Tab(w.value, NAMES[w], str(n), w.value == wanted.word) for w, n in counts.items()],
+        views=[
+            Tab(f"view-{view.id}", view.name, _many(lists.count(view)), view == wanted.view, view.shared)
+            for view in views.of(tx, viewer.account)[:VIEWS_SHOWN]
+        ],
+        chosen=wanted,
+        elsewhere=0 if wanted.all_teams else len(everybody) - len(waiting),
+        rows=[row(one) for one in found.some],
+        more=max(0, found.count - len(found.some)),
+        is_many=found.count >= COUNTED,
+        queue=[drawn.row(one) for one in waiting],
+        asking=[drawn.row(one) for one in mine if _asks_since(one, viewer)],
+        mentioned=[f"{keys[one]}!{mention}" for one, mention in told.items()],
+        unread=sum(1 for one in mine if unseen.get(one.id)),
     )
+
+
+def _list(view: View) -> Show:
+    return Show(view.list) if view.list in {show.value for show in Show} else Show.QUEUE
+
+
+def _many(number: int) -> str:
+    return f"{number}" if number < COUNTED else f"{COUNTED - 1}+"
+
+
+@dataclass(frozen=True)
+class _Lists:
+    """The lists, narrowed; what is read for every page anyway is not read twice."""
+
+    tx: Transaction
+    viewer: Viewer
+    waiting: list[Conversation]
+    mine: list[Conversation]
+    beyond: int  # of the queue that is not among who waits here
+
+    def found(self, show: Show, filters: Filters) -> _Found:
+        """Return the conversations of a list."""
+        also = self._conditions(show, filters)
+        match show:
+            case Show.QUEUE:
+                fit = transcript.ids_of(self.tx, [one.id for one in self.waiting], also)
+                return _Found([one for one in self.waiting if one.id in fit], len(fit) + (0 if also else self.beyond))
+            case Show.MINE:
+                fit = transcript.ids_of(self.tx, [one.id for one in self.mine], also)
+                return _Found([one for one in self.mine if one.id in fit], len(fit))
+            case Show.MENTIONS:
+                at = mentions.lately(self.tx, self.viewer.account.id, self.viewer.now)
+                fit = transcript.ids_of(self.tx, sorted(at, key=lambda one: at[one], reverse=True)[:LISTED], also)
+                some = sorted(transcript.these(self.tx, fit), key=lambda one: at[one.id], reverse=True)
+                return _Found(some, len(some))
+            case Show.OTHERS | Show.BOT:
+                holder = Holder.AGENT if show is Show.OTHERS else Holder.BOT
+                some = transcript.list_of(self.tx, holder, limit=LISTED + 1, also=also)
+                count = len(some)
+                if count > LISTED:
+                    count = transcript.count_of(self.tx, holder, also=also, at_most=COUNTED)
+                return _Found(some[:LISTED], count)
+
+    def count(self, view: View) -> int:
+        """Return how many a view shows."""
+        show = _list(view)
+        if show in (Show.OTHERS, Show.BOT):
+            holder = Holder.AGENT if show is Show.OTHERS else Holder.BOT
+            return transcript.count_of(self.tx, holder, also=self._conditions(show, view.filters), at_most=COUNTED)
+        return self.found(show, view.filters).count
+
+    def _conditions(self, show: Show, filters: Filters) -> list[Any]:
+        me = self.viewer.account.id
+        also = narrowing.conditions(filters, me, self.viewer.now)
+        if show is Show.OTHERS:
+            also.append(narrowing.held_by_another(me))
+        if filters.find:
+            said = self._that_say(show, filters.find, also)
+            also.append(narrowing.found_by(filters.find, said))
+        return also
+
+    def _that_say(self, show: Show, find: str, also: list[Any]) -> list[int]:
+        """Return who said these words last, among those that would be listed without them."""
+        match show:
+            case Show.QUEUE:
+                among = self.waiting
+            case Show.MINE:
+                among = self.mine
+            case Show.MENTIONS:
+                among = transcript.these(self.tx, list(mentions.unseen(self.tx, self.viewer.account.id)))
+            case Show.OTHERS | Show.BOT:
+                holder = Holder.AGENT if show is Show.OTHERS else Holder.BOT
+                among = transcript.list_of(self.tx, holder, limit=LISTED, also=also)
+        return [one.id for one in among if find.lower() in one.last_text.lower()]
 
 
 def _theirs(tx: Transaction, account: Account, waiting: list[Conversation]) -> list[Conversation]:
@@ -148,12 +313,6 @@ class _Queue:
         waits = one.holder is Holder.QUEUE
         where = explaining.why_here(one, self.place[one.id], self.of, self.viewer) if one.id in self.place else ""
         return _row(one, self.viewer, timer, place=where, team=one.team if waits and self.several else "")
-
-
-def _is_about(one: Conversation, wanted: str) -> bool:
-    digits = wanted.lstrip("+").replace(" ", "")
-    told = f"{one.contact.name} {one.last_text} {one.wish} {one.agent_name}".lower()
-    return wanted in told or (digits.isdigit() and digits in (one.contact.phone or ""))
 
 
 def _sleeps(one: Conversation) -> bool:

@@ -37,10 +37,14 @@ from handoff.assignments import KeyUsed, NotWanted, UnknownDelivery, UnknownMess
 from handoff.attaching import BadFile
 from handoff.entry import SetUpAlready
 from handoff.filling import BadTemplate
+from handoff.profile import BadField
+from handoff.push import BadBrowser
 from handoff.quick_replies import BadQuickReply, UnknownQuickReply
 from handoff.roles import RoleForbids, ScopeMissing
 from handoff.second import NoFactor
 from handoff.sessions import TooManyTries, UnknownSession
+from handoff.tags import BadTag
+from handoff.views import BadView, UnknownView
 
 log = logging.getLogger(__name__)
 
@@ -86,6 +90,11 @@ STATUS_OF: dict[type[BotError], tuple[int, str]] = {
     BadFile: (422, "bad_file"),
     BadQuickReply: (422, "bad_quick_reply"),
     UnknownQuickReply: (404, "unknown_quick_reply"),
+    BadTag: (422, "bad_tag"),
+    BadField: (422, "bad_field"),
+    BadView: (422, "bad_view"),
+    UnknownView: (404, "unknown_view"),
+    BadBrowser: (422, "bad_browser"),
     BadHours: (422, "bad_hours"),
     BadTeam: (422, "bad_team"),
     BadNeed: (422, "bad_need"),

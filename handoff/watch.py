@@ -23,6 +23,7 @@ from bot.messages import Template
 from bot.vocabulary import Csat
 from handoff import giving, members, presence, trail
 from handoff.presence import Patience
+from handoff.pushing import Pushing
 
 log = logging.getLogger(__name__)
 
@@ -67,6 +68,8 @@ class Watch:
 
     def run(self) -> None:
         """Look again and again."""
+        pushing = Pushing(self._ledger, self._now)
+        threading.Thread(target=pushing.run, args=(self._stop,), name="pushing", daemon=True).start()
         while not self._stop.is_set():
             self.look()
             self._stop.wait(LOOKS_EVERY_S)

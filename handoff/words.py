@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import secrets
 from datetime import datetime, timedelta, timezone, tzinfo
@@ -58,6 +59,7 @@ SNOOZES: dict[Until, str] = {
     Until.AT: "at another time …",
 }
 WOKE = "Snoozed until now"
+NEW = "New messages"
 UNANSWERED = "Waits for your answer"
 WAS_YOURS = "Was yours, and got no answer"
 GIVEN = "Given to you"
@@ -206,6 +208,24 @@ def at_gaps(text: str) -> list[tuple[Markup, str]]:
         pieces.append((marked(text[end : gap.start()]), gap[1]))
         end = gap.end()
     return [*pieces, (marked(text[end:]), "")]
+
+
+MENTION = Markup('<span class="mention">{}</span>')
+MENTIONED = re.compile(r"(?<![\w@.])@[\w.+-]*\w")
+
+
+def mentioned(text: str) -> Markup:
+    """Show a note: as `marked`, with everybody in it who is meant by `@name`."""
+    parts, end = [], 0
+    for found in MENTIONED.finditer(text):
+        parts += [marked(text[end : found.start()]), MENTION.format(found[0])]
+        end = found.end()
+    return Markup("").join([*parts, marked(text[end:])])
+
+
+def values(**said: object) -> str:
+    """Return what a page sends along with each request, as JSON; nothing of what is None."""
+    return json.dumps({name: value for name, value in said.items() if value is not None})
 
 
 def linked(address: str) -> Markup:
@@ -428,6 +448,27 @@ def day(at: datetime, now: datetime, tz: tzinfo) -> str:
         return ("Today", "Yesterday")[ago]
     words = f"{local:%A} {local.day} {local:%B}"
     return words if local.year == today.year else f"{words} {local.year}"
+
+
+def date(at: datetime, tz: tzinfo) -> str:
+    """Set a day, with its year."""
+    local = at.astimezone(tz)
+    return f"{local.day} {local:%b %Y}"
+
+
+def lookers(names: list[str], typing: list[str]) -> str:
+    """Say who else looks at a conversation, and who writes a reply there."""
+    looking = [name for name in names if name not in typing]
+    said = [f"{_all(typing)} typing a reply…"] if typing else []
+    return " · ".join([*said, *([f"{_all(looking)} looking"] if looking else [])])
+
+
+def _all(names: list[str]) -> str:
+    if len(names) == 1:
+        return f"{names[0]} is"
+    if len(names) > 3:
+        return f"{names[0]}, {names[1]} and {len(names) - 2} more are"
+    return f"{', '.join(names[:-1])} and {names[-1]} are"
 
 
 def when(at: datetime, now: datetime, tz: tzinfo) -> str:

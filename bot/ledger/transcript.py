@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import Any
@@ -164,15 +165,55 @@ def conversation_by_id(tx: Transaction, conversation_id: int) -> Conversation:
 
 
 def list_of(
-    tx: Transaction, holder: Holder | None = None, agent_id: int | None = None, limit: int = 200
+    tx: Transaction,
+    holder: Holder | None = None,
+    agent_id: int | None = None,
+    limit: int = 200,
+    *,
+    also: Sequence[Any] = (),
 ) -> list[Conversation]:
-    """Return conversations, the newest first. How the queue stands see `queue`."""
+    """Return conversations, the newest first. How the queue stands see `queue`.
+
+    `also` are conditions on `conversations`, `contacts` and the open one of `handoffs`.
+    """
+    return _conversations(tx, *_which(holder, agent_id), *also, limit=limit)
+
+
+def count_of(
+    tx: Transaction, holder: Holder | None = None, agent_id: int | None = None, *, also: Sequence[Any], at_most: int
+) -> int:
+    """Return how many `list_of` would find; nobody needs to know it beyond so many."""
+    found = _joined(sa.select(conversations.c.id)).where(*_which(holder, agent_id), *also).limit(at_most)
+    return int(tx.execute(sa.select(sa.func.count()).select_from(found.subquery())).scalar_one())
+
+
+def ids_of(tx: Transaction, ids: Collection[int], also: Sequence[Any]) -> set[int]:
+    """Return which of these conversations meet the conditions."""
+    if not also or not ids:
+        return set(ids)
+    these = conversations.c.id.in_(ids) if len(ids) <= IDS else conversations.c.holder == Holder.QUEUE
+    return set(tx.execute(_joined(sa.select(conversations.c.id)).where(these, *also)).scalars())
+
+
+def these(tx: Transaction, ids: Collection[int]) -> list[Conversation]:
+    """Return these conversations, the newest first; not those that were merged into others."""
+    kept = conversations.c.merged_into.is_(None)
+    return _conversations(tx, kept, conversations.c.id.in_(ids), limit=IDS) if ids else []
+
+
+def _which(holder: Holder | None, agent_id: int | None) -> list[Any]:
     which = [conversations.c.merged_into.is_(None)]
     if holder is not None:
         which.append(conversations.c.holder == holder)
     if agent_id is not None:
         which.append(conversations.c.agent_id == agent_id)
-    return _conversations(tx, *which, limit=limit)
+    return which
+
+
+def _joined(query: Any) -> Any:
+    """Join what a list may be narrowed by."""
+    open_ = (handoffs.c.conversation_id == conversations.c.id) & handoffs.c.closed_at.is_(None)
+    return query.join(contacts, contacts.c.id == conversations.c.contact_id).outerjoin(handoffs, open_)
 
 
 def page_of(
@@ -300,13 +341,6 @@ def _sleeps_until(row: Any) -> datetime | None:
     return None if wrote else until
 
 
-def messages_of(tx: Transaction, conversation_id: int, limit: int = 1000) -> list[Said]:
-    """Return the newest `limit` messages of a conversation, oldest first."""
-    mine = messages.c.conversation_id == conversation_id
-    rows = tx.execute(sa.select(messages).where(mine).order_by(messages.c.id.desc()).limit(limit)).all()
-    return _said(list(reversed(rows)))
-
-
 def messages_after(tx: Transaction, conversation_id: int, after: int, limit: int) -> list[Said]:
     """Return the first `limit` messages of a conversation that came after one, oldest first."""
     mine = (messages.c.conversation_id == conversation_id) & (messages.c.id > after)
@@ -330,6 +364,33 @@ def quoted_by(tx: Transaction, said: list[Said]) -> dict[str, Said]:
         rows = tx.execute(sa.select(messages).where(messages.c.wamid.in_(missing))).all()
         known |= {one.wamid: one for one in _said(rows) if one.wamid}
     return known
+
+
+def messages_of(tx: Transaction, conversation_id: int, limit: int = 1000, *, since: int = 0) -> list[Said]:
+    """Return the newest `limit` messages of a conversation, none before `since`, oldest first."""
+    mine = (messages.c.conversation_id == conversation_id) & (messages.c.id >= since)
+    rows = tx.execute(sa.select(messages).where(mine).order_by(messages.c.id.desc()).limit(limit)).all()
+    return _said(list(reversed(rows)))
+
+
+def quoted(tx: Transaction, conversation_id: int, wamids: Collection[str]) -> list[Said]:
+    """Return the messages of a conversation that have these wamids."""
+    named = (messages.c.conversation_id == conversation_id) & messages.c.wamid.in_(wamids)
+    return _said(tx.execute(sa.select(messages).where(named)).all()) if wamids else []
+
+
+def earlier(tx: Transaction, conversation_id: int, before: int, count: int) -> int | None:
+    """Return the message to begin at for `count` more than what begins at `before`; None if there are none before."""
+    older = sa.select(messages.c.id).where(messages.c.conversation_id == conversation_id, messages.c.id < before)
+    ids = tx.execute(older.order_by(messages.c.id.desc()).limit(count)).scalars().all()
+    return ids[-1] if ids else None
+
+
+def first_since(tx: Transaction, conversation_id: int, at: datetime) -> int | None:
+    """Return the first message of a conversation that was said at this moment or later."""
+    later = sa.select(sa.func.min(messages.c.id)).where(messages.c.conversation_id == conversation_id)
+    found: int | None = tx.execute(later.where(messages.c.at >= at)).scalar()
+    return found
 
 
 def _said(rows: list[Any]) -> list[Said]:

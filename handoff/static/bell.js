@@ -1,42 +1,55 @@
-/* The queue's counts, the title, the bell. */
-import { $ } from "./swap.js";
+/* The lists' counts, the title, the bell. */
+import { $, all } from "./swap.js";
+import { notify, rings, volume } from "./tuning.js";
 
-let known = new Set($("waiting").dataset.keys.split(" ")), audio = null;
-let sound = localStorage.getItem("baton-sound") !== "off";
+const words = (text) => text.split(" ").filter(Boolean);
+let known = null, audio = null;
 const ring = () => {
-  if (!sound || !audio) return;
+  if (!audio || !volume()) return;
   [660, 880].forEach((pitch, n) => {
-    const tone = audio.createOscillator(), volume = audio.createGain(), at = audio.currentTime + n * 0.14;
+    const tone = audio.createOscillator(), loud = audio.createGain(), at = audio.currentTime + n * 0.14;
     tone.frequency.value = pitch;
-    volume.gain.setValueAtTime(0.0001, at);
-    volume.gain.exponentialRampToValueAtTime(0.06, at + 0.02);
-    volume.gain.exponentialRampToValueAtTime(0.0001, at + 0.3);
-    tone.connect(volume).connect(audio.destination);
+    loud.gain.setValueAtTime(0.0001, at);
+    loud.gain.exponentialRampToValueAtTime(0.12 * volume(), at + 0.02);
+    loud.gain.exponentialRampToValueAtTime(0.0001, at + 0.3);
+    tone.connect(loud).connect(audio.destination);
     tone.start(at);
     tone.stop(at + 0.32);
   });
 };
+/* Keys of the queue are plain, key@moment of who answered us, key@given of who was given to us, key!number of where we are mentioned. */
+const KINDS = {
+  queue: ({ newest }) => [`New in the queue. ${newest}`, "Somebody waits in the queue."],
+  mine: ({ asked }) => [`New message. ${asked}`, "Somebody answered you."],
+  given: ({ asked }) => [`Given to you. ${asked}`, "Somebody was given to you."],
+  mention: () => ["A colleague mentioned you in a note.", "A colleague mentioned you in a note."],
+};
+const kindOf = (key) => (key.includes("@given") ? "given" : key.includes("@") ? "mine" : key.includes("!") ? "mention" : "queue");
 const look = () => {
   const waiting = $("waiting").dataset;
-  const keys = new Set(waiting.keys.split(" ").filter(Boolean));  // of the queue; key@moment of who answered us
-  const inSight = (key) => key.includes("@") && !document.hidden && location.pathname.endsWith(key.split("@")[0]);
-  const news = [...keys].find((key) => !known.has(key) && !inSight(key));
-  if (news) ring(), $("announce").textContent = news.includes("@given") ? `Given to you. ${waiting.asked}` : news.includes("@") ? `New message. ${waiting.asked}` : `New in the queue. ${waiting.newest}`;
+  const keys = new Set([...words(waiting.keys), ...words(waiting.mentioned)]);
+  const inSight = (key) => /[@!]/.test(key) && !document.hidden && location.pathname.endsWith(`/${key.split(/[@!]/)[0]}`);
+  const news = known ? [...keys].filter((key) => !known.has(key) && !inSight(key)) : [];
+  const kinds = new Set(news.map(kindOf));
+  if (news.length) {
+    const [here, outside] = KINDS[kindOf(news[0])](waiting);
+    $("announce").textContent = here;
+    if ([...kinds].some(rings)) ring(), notify(outside);
+  }
   known = keys;
-  for (const list of ["queue", "mine", "others", "bot"]) $(`count-${list}`).textContent = waiting[list];
+  for (const count of all(".count[id^=count-]")) count.textContent = waitingOf(count.id.slice(6)) ?? count.textContent;
   document.title = document.title.replace(/^(\(\d+\) )?/, keys.size ? `(${keys.size}) ` : "");
+  document.querySelector("link[rel=icon]").href = keys.size ? "/static/baton-waits.svg" : "/static/baton.svg";
+  const next = words(waiting.next).find((key) => !location.pathname.endsWith(`/${key}`));
+  $("next").hidden = !next;
+  if (next) {
+    $("next").dataset.key = next;
+    $("next-name").textContent = waiting.nextNames.split("\n")[words(waiting.next).indexOf(next)] || "";
+  }
 };
-const paintSound = () => {
-  $("sound").setAttribute("aria-pressed", sound);
-  $("sound").querySelector(".state").textContent = sound ? "on" : "off";
-};
-$("sound").addEventListener("click", () => {
-  sound = !sound;
-  localStorage.setItem("baton-sound", sound ? "on" : "off");
-  paintSound();
-  ring();
-});
+const waitingOf = (word) => $("waiting").getAttribute(`data-${word}`);
+$("try-bell").addEventListener("click", ring);
 for (const gesture of ["click", "keydown"]) addEventListener(gesture, () => { audio ??= new AudioContext(); }, { once: true });
 document.addEventListener("desk:drawn", ({ detail }) => { if (detail === "rows") look(); });
-paintSound();
+document.addEventListener("htmx:pushedIntoHistory", look);
 look();

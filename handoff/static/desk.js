@@ -1,35 +1,16 @@
-/* The desk's few lines of script: what a key does. Swaps, the bell and writing have files of their own; all else is HTML. */
+/* The desk's few lines of script: when a key counts. What it does stands in keys.js; swaps, the bell, the transcript and
+   writing have files of their own; all else is HTML. */
 import { $, all } from "./swap.js";
 import "./bell.js";
-import { unfold } from "./aside.js";
-import { write } from "./field.js";
+import "./aside.js";
+import "./mention.js";
+import { DOES, fold, next } from "./keys.js";
 import { send } from "./writing.js";
 
-const move = (by) => {
-  const rows = all(".row"), at = rows.indexOf(document.activeElement.closest(".row") || document.querySelector(".row[aria-current]"));
-  (rows[Math.max(0, Math.min(rows.length - 1, at + by))] || document.body).focus();
-};
-const fold = (open, query) => { if ($("pass")) $("pass").open = open, $("pass").querySelector(query).focus(); };
-const press = (id) => $(id)?.querySelector("button").click(), list = (n) => all("[name=show]")[n].click();
-const keys = {
-  j: () => move(1),
-  k: () => move(-1),
-  t: () => press("do-take"),
-  g: () => unfold("wrapup"),
-  z: () => ($("snooze") ? unfold("snooze") : press("do-wake")),
-  q: () => press("do-requeue"),
-  p: () => fold(true, "select"),
-  a: () => press("available"),
-  r: () => write("reply"),
-  n: () => write("note"),
-  "/": () => $("find").focus(),
-  "?": () => $("help").showModal(),
-  1: () => list(0),
-  2: () => list(1),
-  3: () => list(2),
-  4: () => list(3),
-  ArrowDown: () => move(1),
-  ArrowUp: () => move(-1),
+const FOLDS = { pass: "summary", tagging: "summary", narrow: "summary", "field-new": "summary", blocking: "summary" };
+const leave = (target) => {
+  const id = Object.keys(FOLDS).find((one) => target.closest(`#${one}[open]`));
+  id && id !== "narrow" ? fold(id, false, FOLDS[id]) : target.blur();
 };
 document.addEventListener("keydown", (event) => {
   const { key, target } = event;
@@ -38,11 +19,31 @@ document.addEventListener("keydown", (event) => {
   if (key === "Enter" && !event.shiftKey && !event.isComposing && target.matches(".write textarea")) {
     event.preventDefault();
     send(target);
-  } else if (key === "Escape" && typing) target.closest("#pass") ? fold(false, "summary") : target.blur();
-  if (typing || event.ctrlKey || event.metaKey || event.altKey || $("help").open || !keys[key]) return;
+  } else if (key === "Escape" && (typing || target.closest("details[open]"))) leave(target);
+  if (typing || event.ctrlKey || event.metaKey || event.altKey || document.querySelector("dialog[open]") || !DOES[key]) return;
   if (key.startsWith("Arrow") && !target.matches("body, .row")) return;
   event.preventDefault();
-  keys[key]();
+  DOES[key]();
 });
 $("help-button").addEventListener("click", () => $("help").showModal());
+$("next").addEventListener("click", (event) => { event.preventDefault(); next(); });
 document.addEventListener("click", ({ target }) => { if (target.id === "back") target.search = `show=${document.querySelector("[name=show]:checked").value}`; });
+
+/* Once it is done with, the way on is under the fingers: Enter opens who is next. */
+for (const done of ["given_back", "requeued", "transferred"]) document.addEventListener(`baton:${done}`, () => {
+  setTimeout(() => { if (!document.activeElement.matches("textarea, input, select")) ($("next").hidden ? $("thread") : $("next"))?.focus({ preventScroll: true }); }, 60);
+});
+document.addEventListener("baton:tagged", () => { if ($("tagging")) $("tagging").querySelector("form").reset(), $("tagging").open && $("tag-word").focus(); });
+document.addEventListener("baton:kept", () => { $("do-field")?.reset(); });
+
+/* A view keeps the list as it is narrowed now. */
+$("keep-view").addEventListener("submit", ({ target }) => {
+  for (const [name, value] of new FormData($("filter"))) target.append(Object.assign(document.createElement("input"), { type: "hidden", name, value }));
+});
+const narrowed = () => {
+  const many = all("#narrow select, #narrow input[type=checkbox]:not([name=shared])").filter((field) => (field.type === "checkbox" ? field.checked : field.value)).length;
+  $("narrowed").hidden = !many;
+  $("narrowed").textContent = many;
+};
+$("filter").addEventListener("change", narrowed);
+narrowed();

@@ -4,17 +4,19 @@ export const all = (query, root = document) => [...root.querySelectorAll(query)]
 /* What other files do when something was drawn: `desk:drawn` on the document, `detail` is the id of what it was in. */
 const tell = (id) => document.dispatchEvent(new CustomEvent("desk:drawn", { detail: id }));
 
+/* Each id counts once, in the old and in the new: what comes twice, or has none, is simply put there anew. */
 const reconcile = (old, fresh) => {
-  const wanted = new Set([...fresh.children].map((child) => child.id));
+  const wanted = new Set([...fresh.children].map((child) => child.id).filter(Boolean));
   const had = new Map();
-  for (const child of [...old.children]) wanted.has(child.id) ? had.set(child.id, child) : child.remove();
+  for (const child of [...old.children]) wanted.has(child.id) && !had.has(child.id) ? had.set(child.id, child) : child.remove();
   const added = [];
   let place = old.firstElementChild;
   for (const next of [...fresh.children]) {
     let here = had.get(next.id);
+    had.delete(next.id);
     if (here && next.hasAttribute("data-keyed")) {
-      for (const { name, value } of next.attributes) if (name !== "open") here.setAttribute(name, value);
-      added.push(...reconcile(here, next));
+      for (const { name, value } of next.attributes) if (name !== "open" && here.getAttribute(name) !== value) here.setAttribute(name, value);
+      for (const one of reconcile(here, next)) added.push(one);
     } else if (here) {
       if (here.tagName === "DETAILS") next.open = here.open;
       if (!here.isEqualNode(next)) {
@@ -31,30 +33,60 @@ const reconcile = (old, fresh) => {
 
 /* The row of the conversation that stands open is marked. */
 export const mark = (root = document) => {
-  for (const row of all(".row", root)) row.pathname === location.pathname ? row.setAttribute("aria-current", "true") : row.removeAttribute("aria-current");
+  // Not by row.pathname: what has just come belongs to no page yet, and its links lead nowhere.
+  for (const row of all(".row", root)) new URL(row.getAttribute("href"), location.href).pathname === location.pathname ? row.setAttribute("aria-current", "true") : row.removeAttribute("aria-current");
 };
 
 let low = true;  // the newest message is in sight, and stays so
+export const isLow = () => low;
 export const toEnd = () => { low = true; $("thread")?.scrollTo(0, $("thread").scrollHeight); };
+/* What is read stays where it is, whatever comes above it. */
+const held = (thread) => {
+  const top = thread.getBoundingClientRect().top;
+  const anchor = all(".bubble", thread).find((one) => one.getBoundingClientRect().bottom > top);
+  const was = anchor?.getBoundingClientRect().top;
+  return () => {
+    const now = anchor && $(anchor.id);
+    if (now) thread.scrollTop += now.getBoundingClientRect().top - was;
+  };
+};
+/* What had the focus and was drawn anew has it again. */
+const refocused = () => {
+  const at = document.activeElement, id = at?.id || at?.closest("[id]")?.id, was = at === document.body;
+  return () => { if (!was && !at?.isConnected && id) ($(id)?.matches("form, details") ? $(id).querySelector("button, summary, input") : $(id))?.focus({ preventScroll: true }); };
+};
 
 htmx.defineExtension("keyed", {
   handleSwap(style, target, fragment) {
     if (style !== "keyed") return false;
     mark(fragment);
-    const [stay, added] = [low, reconcile(target, fragment)];
-    if (stay) toEnd();
+    const thread = target.id === "live" && $("thread");
+    const [hold, refocus] = [thread && !low ? held(thread) : () => {}, refocused()];
+    const added = reconcile(target, fragment);
+    if (low) toEnd();
+    hold();
+    refocus();
     tell(target.id);
     return added;
   },
 });
+/* Who asked may be gone when the answer comes (the form to pass a conversation on, once it is passed on). htmx looks for
+   the extension above who asked, finds nothing, and would fall back to its default for ever if that were "keyed". */
+document.addEventListener("htmx:beforeSwap", ({ detail }) => {
+  const asked = detail.requestConfig?.elt;
+  if (asked && !asked.isConnected) asked.setAttribute("hx-ext", "keyed");
+});
 
 const opened = () => {
   if (innerWidth < 1240) $("tried")?.removeAttribute("open");
-  $("thread").addEventListener("scroll", ({ target: it }) => { low = it.scrollHeight - it.scrollTop - it.clientHeight < 90; });
+  $("thread").addEventListener("scroll", ({ target: it }) => {
+    const now = it.scrollHeight - it.scrollTop - it.clientHeight < 90;
+    if (now !== low) low = now, document.dispatchEvent(new CustomEvent("desk:low"));
+  });
   new ResizeObserver(() => { if (low) toEnd(); }).observe($("thread"));  // a reply that grows hides nothing
+  toEnd();
   tell("conversation");
   mark();
-  toEnd();
   if (getComputedStyle($("lists")).display === "none") $("conversation").focus();
 };
 document.addEventListener("htmx:afterSwap", ({ target }) => { if (target.id === "conversation" && $("thread")) opened(); });

@@ -14,7 +14,7 @@ from tests.handoff import seeding
 from tests.handoff.conftest import signed_in
 
 OPEN = {"static", "signin.page", "signin.sign_in", "signin.code", "signin.give_code", "setup.page", "setup.set_up",
-        "health.health", "api.openapi", "reference.page"}  # fmt: skip
+        "health.health", "api.openapi", "reference.page", "own.worker"}  # fmt: skip
 NEWCOMERS = {"signin.password", "signin.change_password", "signin.sign_out", "account.factor", "account.confirm"}
 
 

@@ -129,7 +129,7 @@ def test_a_quiet_stream_has_a_heartbeat(browser: FlaskClient, monkeypatch: pytes
 def test_every_signal_a_page_waits_for_is_sent_under_that_name() -> None:
     templates = (Path(live.__file__).parent / "templates").glob("*.html")
     waited = {name for path in templates for name in re.findall(r"sse:([a-z]+)", path.read_text())}
-    assert waited == {"changed", "everything", "alarms", "conversation"}
+    assert waited == {"changed", "everything", "alarms", "conversation", "looking"}
 
 
 def _first_event(browser: FlaskClient, **asked: object) -> str:

@@ -7,7 +7,7 @@ from alembic import op
 from sqlalchemy.dialects import postgresql
 
 revision = "0016_api"
-down_revision = "0014_composing"
+down_revision = "0015_desk"
 branch_labels = None
 depends_on = None
 
