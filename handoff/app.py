@@ -19,7 +19,7 @@ from bot.errors import BotError
 from bot.ledger.transaction import Ledger
 from bot.settings import ROOT, Settings
 from bot.vocabulary import Author, Holder, Status
-from handoff import api, desk, feed, files, guard, health, live, parts, refusals, signin, updates, words
+from handoff import api, desk, feed, files, finding, guard, health, live, parts, refusals, signin, updates, words
 from handoff.feed import Feed
 from handoff.parts import Parts
 from handoff.roles import Deed
@@ -50,7 +50,7 @@ def create_app(settings: Settings | None = None, *, now: Clock = clock.now) -> F
     parts.install(app, Parts(settings, ledger, Catalogue.load(ROOT / "data" / "responses"), now))
     feed.install(app, tail)
     guard.install(app)
-    for room in (desk, files, live, updates, signin, health, api):
+    for room in (desk, finding, files, live, updates, signin, health, api):
         app.register_blueprint(room.blueprint)
     guard.for_everybody(app.view_functions["static"])
     app.register_error_handler(BotError, refusals.refused)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 from flask import Blueprint, Response, render_template, request, url_for
 from werkzeug.wrappers import Response as AnyResponse
@@ -23,7 +24,7 @@ ZONE_COOKIE = "baton_zone"  # zone.js writes the browser's time zone there
 @guard.agents_only
 def home() -> str:
     """Show the lists, with no conversation open."""
-    return _page(None)
+    return page(None)
 
 
 @blueprint.get("/conversations/<key>")
@@ -34,7 +35,7 @@ def conversation(key: str) -> AnyResponse:
         kept = transcript.conversation(tx, key).key
     if kept != key:
         return guard.go_to(url_for("desk.conversation", key=kept, show=request.args.get("show")))
-    body = _conversation(key) if guard.wants_fragment() else _page(key)
+    body = _conversation(key) if guard.wants_fragment() else page(key)
     return Response(body, headers={"Vary": "HX-Request"})
 
 
@@ -135,13 +136,14 @@ def viewer() -> Viewer:
     return Viewer(guard.who(), parts().now(), words.zone(request.cookies.get(ZONE_COOKIE)))
 
 
-def _page(key: str | None) -> str:
+def page(key: str | None, **found: Any) -> str:
+    """Draw the whole page: the lists, or what was found in their place, and a conversation."""
     looks = viewer()
     with parts().ledger.reading() as tx:
         frame = pages.frame(tx, looks)
-        found = pages.rows(tx, looks, _show(), request.args.get("find", ""))
+        listed = pages.rows(tx, looks, _show(), request.args.get("find", ""))
         opened = opening.read(tx, looks, key, whole="whole" in request.args) if key is not None else None
-    return render_template("desk.html", frame=frame, rows=found, opened=opened)
+    return render_template("desk.html", frame=frame, rows=listed, opened=opened, **found)
 
 
 def _conversation(key: str) -> str:

@@ -61,6 +61,7 @@ notes = sa.Table(
     sa.Column("client_key", sa.String(80)),
     sa.Column("at", Moment, nullable=False),
     sa.UniqueConstraint("conversation_id", "client_key"),
+    sa.Index("ix_notes_conversation", "conversation_id", "id"),
 )
 
 every_table = metadata  # the ledger's and the desk's together: what migrations know

@@ -15,7 +15,7 @@ import requests
 from bot.clock import Clock
 from bot.content.catalogue import Catalogue
 from bot.content.telling import telling
-from bot.ledger import handoffs, promises
+from bot.ledger import handoffs, promises, search
 from bot.ledger.transaction import Ledger, Transaction
 from handoff import presence
 from handoff.presence import Patience
@@ -64,6 +64,7 @@ class Watch:
         self._do("broken", self._admit_broken)
         self._do("alerts", self._alert)
         self._do("left", self._bring_back)
+        self._do("search", lambda: search.catch_up(self._ledger))  # after an upgrade
 
     def _do(self, what: str, duty: Callable[[], object]) -> None:
         try:
