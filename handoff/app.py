@@ -19,7 +19,7 @@ from bot.errors import BotError
 from bot.ledger.transaction import Ledger
 from bot.settings import ROOT, Settings
 from bot.vocabulary import Author, Holder, Status
-from handoff import api, desk, feed, files, finding, guard, health, live, parts, refusals, signin, updates, words
+from handoff import api, desk, drawn, feed, files, finding, guard, health, live, parts, refusals, signin, updates, words
 from handoff.feed import Feed
 from handoff.parts import Parts
 from handoff.roles import Deed
@@ -46,7 +46,7 @@ def create_app(settings: Settings | None = None, *, now: Clock = clock.now) -> F
     app = Flask("handoff")
     app.config["MAX_CONTENT_LENGTH"] = BODY_MAX
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
-    app.jinja_env.globals.update(words=words, Author=Author, Deed=Deed, Holder=Holder, Status=Status)
+    app.jinja_env.globals.update(words=words, drawn=drawn.drawn, Author=Author, Deed=Deed, Holder=Holder, Status=Status)
     parts.install(app, Parts(settings, ledger, Catalogue.load(ROOT / "data" / "responses"), now))
     feed.install(app, tail)
     guard.install(app)

@@ -324,6 +324,25 @@ def count_by_holder(tx: Transaction) -> dict[Holder, int]:
     return dict.fromkeys(Holder, 0) | {row[0]: row[1] for row in rows}
 
 
+@dataclass(frozen=True)
+class Held:
+    """Who holds a conversation, for who only has to know whether it concerns them."""
+
+    key: str
+    holder: Holder
+    agent_id: int | None
+
+
+def held(tx: Transaction, conversation_ids: set[int]) -> dict[int, Held]:
+    """Return who holds these conversations, by their ids."""
+    columns = (conversations.c.id, conversations.c.key, conversations.c.holder, conversations.c.agent_id)
+    found: dict[int, Held] = {}
+    for some in _some(sorted(conversation_ids)):
+        rows = tx.execute(sa.select(*columns).where(conversations.c.id.in_(some)))
+        found |= {row.id: Held(row.key, row.holder, row.agent_id) for row in rows}
+    return found
+
+
 def keys_of(tx: Transaction, conversation_ids: set[int]) -> dict[int, str]:
     """Return the keys of conversations, by their ids."""
     rows = tx.execute(

@@ -113,7 +113,8 @@ def seed(ledger: Ledger, size: Size, now: datetime, agent_ids: list[int]) -> See
         _bulk(
             tx,
             "handoffs",
-            "id conversation_id reason wish slots asked_at taken_at taken_by closed_at outcome place promised_at due_at",
+            "id conversation_id reason wish slots asked_at taken_at taken_by closed_at outcome place promised_at "
+            "due_at",
             _handoffs(holders, agent_ids, now, luck),
         )
         if not ledger.is_sqlite:
