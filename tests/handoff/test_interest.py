@@ -172,7 +172,5 @@ def test_what_one_may_do_is_not_drawn_for_another(quick_app: Flask, quick_ledger
     browser.post(f"/conversations/{story.key}/reply", data={"text": "Hello"})
     story.at = NOW
     story.sent(refuse="The number can't be reached")
-    pages_ = itertools.chain.from_iterable(
-        (browser.get(u).text, ben.get(u).text) for u in [f"/conversations/{story.key}/live"] * 2
-    )
-    assert [("Try again" in page) for page in pages_] == [True, False, True, False]
+    drawn_for = [who.get(f"/conversations/{story.key}/live").text for who in (browser, ben) * 2]
+    assert ["Try again" in page for page in drawn_for] == [True, False, True, False]
