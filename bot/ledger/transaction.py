@@ -112,6 +112,10 @@ def _sqlite(url: str, look_again_s: float) -> Engine:
         url,
         future=True,
         hide_parameters=True,
+        # Kept open: opening a file and saying how to use it takes longer than most of what we ask.
+        poolclass=sa.pool.QueuePool,
+        pool_size=16,
+        max_overflow=-1,
         connect_args={"timeout": BUSY_TIMEOUT_MS / 1000, "check_same_thread": False},
     )
 

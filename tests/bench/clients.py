@@ -112,7 +112,8 @@ class Desk:
             self.fetched["failed"] += 1
             return
         now = time.monotonic()
-        self.fetched[path.split("?", maxsplit=1)[0].rsplit("/", maxsplit=1)[-1]] += 1
+        what = path.split("?", maxsplit=1)[0].rsplit("/", maxsplit=1)[-1]
+        self.fetched[what if what in {"list", "live"} else "page"] += 1
         self.fetched["bytes"] += len(body)
         if answer.status != 200:
             self.fetched[f"status {answer.status}"] += 1

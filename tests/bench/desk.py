@@ -182,7 +182,8 @@ class Writer(threading.Thread):
 WATCHING = """() => {
   window.seen = {};
   const look = () => {
-    for (const [, n] of document.getElementById('thread').textContent.matchAll(/bench (\\d+)\\./g)) seen[n] ??= Date.now();
+    const said = document.getElementById('thread').textContent;
+    for (const [, n] of said.matchAll(/bench (\\d+)\\./g)) seen[n] ??= Date.now();
   };
   const all = { childList: true, subtree: true, characterData: true };
   new MutationObserver(look).observe(document.getElementById('live'), all);
