@@ -1,6 +1,6 @@
 # The daily verbs. `make` alone prints them.
 .DEFAULT_GOAL := help
-.PHONY: bench-webhook bench-desk help setup up serve simulator test chaos check fmt migrate train lock
+.PHONY: bench-desk bench-queue bench-webhook help setup up serve simulator test chaos check fmt migrate train lock
 PYTHON_ANY := $(shell command -v python3 || command -v python)
 VENV := .venv/bin/python
 
@@ -24,7 +24,7 @@ simulator: setup ## a WhatsApp Cloud API alone, for any bot: make simulator WEBH
 
 # Whole Batons, with a dozen processes each: not beside the others, and the longest first.
 WHOLE := tests/chaos/test_chaos.py tests/journeys/test_kills.py tests/bot/test_launch.py tests/journeys/test_browser.py \
-	tests/journeys/test_story.py tests/journeys/test_promise.py
+	tests/journeys/test_hours.py tests/journeys/test_story.py tests/journeys/test_promise.py
 
 test: setup ## every test, its own set-up included
 	@$(VENV) tests/setup.py
@@ -45,6 +45,9 @@ bench-webhook: setup ## 320 updates a second for a minute on both databases, the
 
 bench-desk: setup ## 199 desks while 80 messages a second flow, and the pages after a million: BENCH="--only sqlite --plans DIR" …
 	@$(VENV) -m tests.bench.desk $(BENCH)
+
+bench-queue: setup ## a thousand contacts, twenty agents, three desks and the watch, on both databases: `name value bar`
+	@$(VENV) -m tests.bench.queue $(BENCH)
 
 fmt: setup ## put the code into shape
 	@$(VENV) -m ruff check --fix .

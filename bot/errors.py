@@ -71,5 +71,21 @@ class UnknownTeam(BotError):
     """There is no such team."""
 
 
+class BadTeam(BotError):
+    """The team can't be like this."""
+
+
+class TeamBusy(BotError):
+    """This team can't be retired yet."""
+
+
+class BadNeed(BotError):
+    """This rule can't be kept."""
+
+
+class AtCapacity(BotError):
+    """No more conversations at once."""
+
+
 class TrainingFailed(BotError):
     """The bot could not be trained."""

@@ -17,6 +17,7 @@ LOOKS_AHEAD = 400  # days; who does not open for longer than a year has closed
 MIDNIGHT = timedelta(hours=24)
 EXAMPLE = "Mon-Fri 9:00-17:30; Sat 10:00-16:00"
 SPAN = re.compile(r"(\d{1,2})(?::(\d\d))?\s*-\s*(\d{1,2})(?::(\d\d))?")
+DAY_NAMES = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
 DATE = re.compile(r"(?:(\d{4})-)?(\d\d)-(\d\d)")
 
 
@@ -149,17 +150,20 @@ def _week(text: str) -> tuple[tuple[Span, ...], ...]:
 
 
 def _days(named: str, part: str) -> list[int]:
-    """Return the days a word names: Mon, Mon-Fri, Sat,Sun, Fri-Mon."""
-    places = {day.lower(): n for n, day in enumerate(DAYS)}
+    """Return the days a word names: Mon, Mon-Fri, Monday-Friday, Sat,Sun, Fri-Mon."""
     found: list[int] = []
-    for piece in named.split(","):
-        first, _, last = piece.lower().partition("-")
-        if first[:3] not in places or (last and last[:3] not in places):
-            raise BadHours(f"({part!r} does not begin with a day: write for example {EXAMPLE})")
-        begin = places[first[:3]]
-        end = places[last[:3]] if last else begin
+    for piece in named.lower().split(","):
+        ends = [_day(name) for name in piece.split("-")]
+        if None in ends or len(ends) > 2:
+            raise BadHours(f"({part!r} does not begin with a day: write for example {EXAMPLE}, or Mon,Wed 9:00-17:00)")
+        begin, end = ends[0] or 0, ends[-1] or 0
         found += [(begin + n) % 7 for n in range((end - begin) % 7 + 1)]
     return found
+
+
+def _day(name: str) -> int | None:
+    """Return which day of the week a name or the beginning of one is, Monday 0."""
+    return next((n for n, day in enumerate(DAY_NAMES) if len(name) >= 3 and day.startswith(name)), None)
 
 
 def _spans(text: str, line: str) -> tuple[Span, ...]:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from dotenv import dotenv_values
 
@@ -13,6 +15,8 @@ from bot.errors import BadSettings
 
 ROOT = Path(__file__).resolve().parent.parent
 HOME = ROOT / ".baton"  # everything Baton makes on this machine: database, models, logs, media
+
+EMAIL = re.compile(r"[^@\s,<>]+@[^@\s,<>]+")
 
 # Without these the real Cloud API can't be spoken to. Each with what it is, for the one who has to find it.
 NEEDED_TO_SERVE = {
@@ -37,6 +41,10 @@ class Settings:
     whatsapp_access_token: str = ""
     whatsapp_verify_token: str = ""
     alert_webhook_url: str = ""
+    smtp_url: str = ""  # alerts go out by e-mail, too: smtp://name:password@host:587, or smtps://…
+    alert_from: str = ""
+    alert_emails: tuple[str, ...] = ()
+    desk_url: str = ""  # where agents find the desk, for links in what they are sent
     agent_away_min: float = 10  # how long a contact waits for an agent who is gone, before others see them again
     agent_silent_min: float = 30  # … and for one who is there; 0: for ever
     alert_after_min: float = 5  # how long a contact waits for a person before people away from the desk are told
@@ -89,6 +97,10 @@ class Settings:
             whatsapp_access_token=text("WHATSAPP_ACCESS_TOKEN"),
             whatsapp_verify_token=text("WHATSAPP_VERIFY_TOKEN"),
             alert_webhook_url=url("ALERT_WEBHOOK_URL", ""),
+            smtp_url=said.mail("BATON_SMTP_URL"),
+            alert_from=said.email("BATON_ALERT_FROM"),
+            alert_emails=said.emails("BATON_ALERT_EMAILS"),
+            desk_url=url("BATON_DESK_URL", ""),
             agent_away_min=number("BATON_AGENT_AWAY_MIN", cls.agent_away_min, 0, 24 * 60),
             agent_silent_min=number("BATON_AGENT_SILENT_MIN", cls.agent_silent_min, 0, 24 * 60),
             alert_after_min=number("BATON_ALERT_AFTER_MIN", cls.alert_after_min, 0.01, 24 * 60),
@@ -166,6 +178,34 @@ class _Said:
         if words and not words.startswith(("http://", "https://")):
             raise BadSettings(f"{name} is {words!r}; it must begin with http:// or https://")
         return words
+
+    def mail(self, name: str) -> str:
+        """Return a mail server's address; who names one says from whom and to whom it is to write."""
+        words = self.text(name)
+        together = ("BATON_ALERT_FROM", "BATON_ALERT_EMAILS")
+        try:
+            parts = urlsplit(words)
+            right = parts.scheme in {"smtp", "smtps"} and bool(parts.hostname) and (parts.port or 1) > 0
+        except ValueError:
+            right = False
+        if words and not right:  # never quoted: a password may be in it
+            raise BadSettings(f"{name} must be written smtp://name:password@host:587, or smtps://name:password@host")
+        for other in together:
+            if bool(words) != bool(self.text(other)):
+                raise BadSettings(f"{name}, {' and '.join(together)} go together; set all of them, or none")
+        return words
+
+    def email(self, name: str) -> str:
+        words = self.text(name)
+        if words and not EMAIL.fullmatch(words):
+            raise BadSettings(f"{name} is {words!r}; it must be an e-mail address")
+        return words
+
+    def emails(self, name: str) -> tuple[str, ...]:
+        found = self.many(name)
+        if not all(EMAIL.fullmatch(one) for one in found):
+            raise BadSettings(f"{name} must be e-mail addresses, with commas between them")
+        return found
 
 
 def _database_url(words: str) -> str:

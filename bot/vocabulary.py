@@ -135,6 +135,23 @@ class Outcome(str, Enum):
     CANCELLED = "cancelled"  # the contact would rather go on with the bot
 
 
+class Routing(str, Enum):
+    """How a team's conversations find their agents."""
+
+    PULL = "pull"  # agents take them from the queue
+    ROUND_ROBIN = "round_robin"  # the desk gives each to whose turn it is
+    LEAST_LOADED = "least_loaded"  # the desk gives each to who has the most room
+
+
+class NeedOf(str, Enum):
+    """What a rule looks at to tell what a handoff needs."""
+
+    REASON = "reason"  # why it was handed off
+    INTENT = "intent"  # what the bot understood of what the contact said last
+    SLOT = "slot"  # what the bot learned: a slot that is filled, or filled with this
+    WORD = "word"  # a word of the wish
+
+
 class Role(str, Enum):
     """What an account may do at the desk."""
 

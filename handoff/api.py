@@ -8,12 +8,12 @@ from flask import Blueprint, Response, jsonify, request
 from werkzeug.exceptions import HTTPException
 
 from bot.errors import AlreadyTaken, BotError, NotAllowed, NotYours, TooLong, UnknownConversation
-from bot.ledger import errands, files, inbox, transcript
+from bot.ledger import errands, files, inbox, teams, transcript
 from bot.ledger.transaction import Transaction
 from bot.ledger.transcript import Conversation
 from bot.messages import MEDIA_MAX_BYTES, TEXT_MAX, can_be_kept
 from bot.vocabulary import Author, Holder, UpdateState
-from handoff import assignments, guard, refusals, shapes
+from handoff import assignments, guard, members, refusals, shapes
 from handoff.assignments import UnknownDelivery, UnknownMessage, Written
 from handoff.filling import Wanted
 from handoff.parts import parts
@@ -106,14 +106,18 @@ def requeue(key: str) -> Response:
 @blueprint.post("/conversations/<key>/transfer")
 @guard.with_token
 def transfer(key: str) -> Response:
-    """Pass it on to a colleague, named by e-mail, perhaps with a note."""
+    """Pass it on to a colleague, named by e-mail, or to a team, perhaps with a note."""
     guard.who().require(Deed.SPEAK)
-    body, client_key = _body(), _client_key()
-    to, text = body.get("to"), body.get("note", "")
-    if not isinstance(to, str) or not isinstance(text, str):
-        raise BadBody('(it needs "to": a colleague\'s e-mail; "note" is text)')
+    body, client_key, who, now = _body(), _client_key(), guard.who(), parts().now()
+    to, team, text, beyond = body.get("to"), body.get("to_team"), body.get("note", ""), body.get("beyond", False)
+    named = [one for one in (to, team) if one is not None]
+    if len(named) != 1 or not isinstance(named[0], str) or not isinstance(text, str) or not isinstance(beyond, bool):
+        raise BadBody('(it needs "to": a colleague\'s e-mail, or "to_team": a name; "note" is text, "beyond" is true)')
     with parts().ledger.writing() as tx:
-        kept = assignments.transfer(tx, key, guard.who(), to, text, client_key=client_key, now=parts().now())
+        if isinstance(to, str):
+            kept = assignments.transfer(tx, key, who, to, text, client_key=client_key, now=now, beyond=beyond)
+        else:
+            kept = assignments.transfer_to_team(tx, key, who, named[0], text, client_key=client_key, now=now)
     return _conversation(kept)
 
 
@@ -147,6 +151,28 @@ def template(key: str) -> Response:
     with parts().ledger.writing() as tx:
         written = assignments.send_template(tx, key, guard.who(), wanted, client_key=client_key, now=parts().now())
     return _written(str(written.id), "template", written)
+
+
+@blueprint.get("/teams")
+@guard.with_token
+def every_team() -> Response:
+    """List the teams, the first one first: a conversation is passed on to one by its name."""
+    guard.who().require(Deed.READ)
+    with parts().ledger.reading() as tx:
+        return jsonify([shapes.team(one, parts().now()) for one in teams.every(tx)])
+
+
+@blueprint.post("/availability")
+@guard.with_token
+def availability() -> Response:
+    """Say whether one can be given conversations; what one holds stays."""
+    guard.who().require(Deed.SPEAK)
+    available = _body().get("available")
+    if not isinstance(available, bool):
+        raise BadBody('(it must be JSON like {"available": false})')
+    with parts().ledger.writing() as tx:
+        members.be(tx, guard.who().id, available=available, now=parts().now())
+    return jsonify({"available": available})
 
 
 @blueprint.get("/templates")

@@ -19,7 +19,25 @@ from bot.errors import BotError
 from bot.ledger.transaction import Ledger
 from bot.settings import ROOT, Settings
 from bot.vocabulary import Author, Holder, Status
-from handoff import api, desk, drawn, feed, files, finding, guard, health, live, parts, refusals, signin, updates, words
+from handoff import (
+    api,
+    desk,
+    drawn,
+    feed,
+    files,
+    finding,
+    floor,
+    guard,
+    health,
+    live,
+    parts,
+    refusals,
+    reports,
+    signin,
+    teaming,
+    updates,
+    words,
+)
 from handoff.feed import Feed
 from handoff.parts import Parts
 from handoff.roles import Deed
@@ -39,7 +57,7 @@ SECURITY = {
 
 
 def create_app(settings: Settings | None = None, *, now: Clock = clock.now) -> Flask:
-    """Put the desk together: one ledger, one catalogue, one feed, seven blueprints."""
+    """Put the desk together: one ledger, one catalogue, one feed, and the blueprints."""
     settings = settings or Settings.from_env()
     ledger = Ledger(settings.database_url)
     tail = Feed(ledger)
@@ -50,7 +68,7 @@ def create_app(settings: Settings | None = None, *, now: Clock = clock.now) -> F
     parts.install(app, Parts(settings, ledger, Catalogue.load(ROOT / "data" / "responses"), now))
     feed.install(app, tail)
     guard.install(app)
-    for room in (desk, finding, files, live, updates, signin, health, api):
+    for room in (desk, finding, files, live, updates, teaming, floor, reports, signin, health, api):
         app.register_blueprint(room.blueprint)
     guard.for_everybody(app.view_functions["static"])
     app.register_error_handler(BotError, refusals.refused)

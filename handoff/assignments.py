@@ -14,14 +14,14 @@ from typing import cast
 import sqlalchemy as sa
 
 from bot.conversation import window_is_open
-from bot.errors import Blocked, BotError, TooLong, WindowClosed
-from bot.ledger import changes, errands, handoffs, inbox, outbox, transcript
+from bot.errors import Blocked, BotError, NotAllowed, TooLong, WindowClosed
+from bot.ledger import changes, errands, handoffs, inbox, outbox, teams, transcript
 from bot.ledger.tables import messages
 from bot.ledger.transaction import Transaction
 from bot.ledger.upsert import insert_new
 from bot.messages import Outbound, Template, Text, can_be_kept
 from bot.vocabulary import Author, Change, Holder
-from handoff import agents
+from handoff import agents, members
 from handoff.filling import BadTemplate, Wanted, filled
 from handoff.roles import Account, Deed
 from handoff.tables import notes
@@ -74,7 +74,8 @@ class Written:
 def take(tx: Transaction, key: str, account: Account, now: datetime) -> bool:
     """Give the conversation to this agent and mute the bot; say whether that changed anything."""
     account.require(Deed.SPEAK)
-    return handoffs.take(tx, _kept(tx, key), agent_id=account.id, agent_name=account.name, now=now)
+    most = members.most(tx, account.id)
+    return handoffs.take(tx, _kept(tx, key), agent_id=account.id, agent_name=account.name, now=now, most=most)
 
 
 def requeue(tx: Transaction, key: str, account: Account, now: datetime) -> None:
@@ -83,12 +84,37 @@ def requeue(tx: Transaction, key: str, account: Account, now: datetime) -> None:
     handoffs.requeue(tx, _kept(tx, key), agent_id=account.id, now=now)
 
 
+def put_back(tx: Transaction, key: str, account: Account, now: datetime) -> None:
+    """Put what a colleague has back into the queue; for who leads. What is in the queue already stays there."""
+    account.require(Deed.LEAD)
+    key = _kept(tx, key)
+    row = handoffs.locked(tx, key)
+    if row.holder is Holder.QUEUE:
+        return
+    if row.holder is Holder.BOT:
+        raise NotAllowed("(the bot has it again)")
+    if handoffs.is_the_phones(row):
+        raise NotAllowed("(it is answered from the phone; take it over first)")
+    handoffs.requeue(tx, key, agent_id=row.agent_id, now=now)
+    extra = {"action": "put_back", "conversation": key, "account": account.id}
+    log.info("a conversation was put back into the queue by who leads", extra=extra)
+
+
 def transfer(
-    tx: Transaction, key: str, account: Account, to: str, text: str, *, client_key: str | None, now: datetime
+    tx: Transaction,
+    key: str,
+    account: Account,
+    to: str,
+    text: str,
+    *,
+    client_key: str | None,
+    now: datetime,
+    beyond: bool = False,
 ) -> str:
     """Pass it on to a colleague, with a note for them; return its key. Twice is as good as once.
 
-    Who leads may do that with anybody's, and take it over by naming themselves.
+    Who leads may do that with anybody's, take it over by naming themselves, and go `beyond` what the colleague may hold
+    at once, if they say so.
     """
     account.require(Deed.SPEAK)
     key, colleague = _kept(tx, key), agents.colleague(tx, to)
@@ -96,11 +122,32 @@ def transfer(
     if row.holder is Holder.AGENT and row.agent_id == colleague.id:
         return key
     _require_may_act(tx, key, account)
+    if beyond:
+        account.require(Deed.LEAD)
     if text.strip():
         note(tx, key, account, text, client_key=client_key, now=now)
-    handoffs.assign(tx, key, agent_id=colleague.id, agent_name=colleague.name, now=now)
+    most = None if beyond else members.most(tx, colleague.id)
+    handoffs.assign(tx, key, agent_id=colleague.id, agent_name=colleague.name, now=now, most=most)
     extra = {"action": "transferred", "conversation": key, "account": account.id, "to": colleague.id}
     log.info("a conversation was passed on", extra=extra)
+    return key
+
+
+def transfer_to_team(
+    tx: Transaction, key: str, account: Account, name: str, text: str, *, client_key: str | None, now: datetime
+) -> str:
+    """Pass it on to a team, with a note for them; it waits in their queue. Return its key. Twice is as good as once."""
+    account.require(Deed.SPEAK)
+    key, team = _kept(tx, key), teams.named(tx, name)
+    row = handoffs.locked(tx, key)
+    if row.holder is Holder.QUEUE and transcript.conversation(tx, key).team_id == team.id:
+        return key
+    _require_may_act(tx, key, account)
+    if text.strip():
+        note(tx, key, account, text, client_key=client_key, now=now)
+    handoffs.pass_to_team(tx, key, team.id, now)
+    extra = {"action": "transferred", "conversation": key, "account": account.id, "team": team.id}
+    log.info("a conversation was passed on to a team", extra=extra)
     return key
 
 

@@ -1,4 +1,4 @@
-"""`python -m handoff`: migrate · watch · team · account add, reset, disable · token add · alarm clear.
+"""`python -m handoff`: migrate · watch · team · account add, reset, disable, seat · token add · alarm clear.
 
 One line out, or a sentence.
 """
@@ -14,15 +14,14 @@ from datetime import timedelta
 from sqlalchemy.exc import SQLAlchemyError
 
 from bot import clock
+from bot.alerts import Alerts
 from bot.content.catalogue import Catalogue
 from bot.errors import BotError
-from bot.hours import EXAMPLE
-from bot.ledger import alarms, teams
+from bot.ledger import alarms
 from bot.ledger.transaction import Ledger, Transaction
-from bot.promises import moment
 from bot.settings import ROOT, Settings
 from bot.vocabulary import Role
-from handoff import agents, migrate
+from handoff import agents, migrate, team_cli
 from handoff.presence import Patience
 from handoff.watch import Watch, Watching
 
@@ -52,11 +51,10 @@ def _parser() -> argparse.ArgumentParser:
     watch = rooms.add_parser("watch", help="look after everybody who waits, until told to stop (`make up` starts it)")
     watch.set_defaults(run=_watch)
 
-    team = rooms.add_parser("team", help="when people are there, and how soon they want to answer")
-    team.add_argument("--zone", help="Europe/London")
-    team.add_argument("--hours", help=f"{EXAMPLE!r}, or: always")
-    team.add_argument("--exceptions", help="'2026-12-24 9:00-13:00; 12-25 closed' (without a year: every year)")
-    team.add_argument("--within", type=int, metavar="MINUTES", help="of opening time, to a person's first word")
+    team = rooms.add_parser(
+        "team", help="the teams: when they are there, how conversations find their agents, who works in them"
+    )
+    team_cli.arguments(team)
     team.set_defaults(run=_team)
 
     account = rooms.add_parser("account", help="who may sign in").add_subparsers(required=True, metavar="verb")
@@ -73,6 +71,10 @@ def _parser() -> argparse.ArgumentParser:
     disable = account.add_parser("disable", help="sign an account out for good; its tokens end too")
     disable.add_argument("email")
     disable.set_defaults(run=_account_disable)
+
+    seat = account.add_parser("seat", help="what an agent knows, and how many conversations they may hold at once")
+    team_cli.seat_arguments(seat)
+    seat.set_defaults(run=_account_seat)
 
     token = rooms.add_parser("token", help="bearer tokens for the API").add_subparsers(required=True, metavar="verb")
     new = token.add_parser("add", help="make a token that acts as this account; prints it, once")
@@ -95,7 +97,7 @@ def _watch(asked: argparse.Namespace, settings: Settings) -> str:
     ledger = Ledger(settings.database_url)
     migrate.require_head(ledger)
     watching = Watching(
-        settings.alert_webhook_url,
+        Alerts.of(settings),
         timedelta(minutes=settings.alert_after_min),
         Patience(timedelta(minutes=settings.agent_away_min), timedelta(minutes=settings.agent_silent_min)),
     )
@@ -107,28 +109,11 @@ def _watch(asked: argparse.Namespace, settings: Settings) -> str:
 
 
 def _team(asked: argparse.Namespace, settings: Settings) -> str:
-    """Show the team, changed first if anything was asked."""
+    return _write(settings, lambda tx: team_cli.run(tx, asked, clock.now()))
 
-    def verb(tx: Transaction) -> str:
-        one = teams.team(tx)
-        told = (asked.zone, asked.hours, asked.exceptions, asked.within)
-        if any(value is not None for value in told):
-            one = teams.change(
-                tx,
-                one.id,
-                zone=one.zone if asked.zone is None else asked.zone,
-                week=one.week if asked.hours is None else asked.hours,
-                exceptions=one.exceptions if asked.exceptions is None else asked.exceptions,
-                within_min=int(one.within.total_seconds() // 60) if asked.within is None else asked.within,
-            )
-        now = clock.now()
-        opens = one.hours.opens(now)
-        here = "there now" if opens == now else f"back {moment(opens, now, one.hours)}" if opens else "never there"
-        except_ = f", except {'; '.join(one.exceptions.splitlines())}" if one.exceptions else ""
-        minutes = one.within.total_seconds() / 60
-        return f"{one.name}: {one.week}{except_} ({one.zone}), within {minutes:.0f} minutes; {here}."
 
-    return _write(settings, verb)
+def _account_seat(asked: argparse.Namespace, settings: Settings) -> str:
+    return _write(settings, lambda tx: team_cli.seat(tx, asked, clock.now()))
 
 
 def _account_add(asked: argparse.Namespace, settings: Settings) -> str:

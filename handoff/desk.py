@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 from flask import Blueprint, Response, render_template, request, url_for
 from werkzeug.wrappers import Response as AnyResponse
 
-from bot.ledger import transcript
-from handoff import assignments, guard, pages, words
+from bot.ledger import teams, transcript
+from handoff import assignments, guard, members, pages, words
 from handoff import opened as opening
 from handoff.pages import Show
 from handoff.parts import parts
+from handoff.roles import Deed
 from handoff.viewing import Viewer
 
 blueprint = Blueprint("desk", __name__)
 
+TEAM = re.compile(r"team:(\d{1,18})")  # no e-mail looks like it
 ZONE_COOKIE = "baton_zone"  # zone.js writes the browser's time zone there
 
 
@@ -45,8 +48,34 @@ def conversation(key: str) -> AnyResponse:
 def rows() -> str:
     """Show the chosen list and the counts of all."""
     with parts().ledger.reading() as tx:
-        found = pages.rows(tx, viewer(), _show(), request.args.get("find", ""))
+        found = pages.rows(tx, viewer(), _show(), request.args.get("find", ""), all_teams=_all_teams())
+        seen = members.is_seen(tx, guard.who().id, parts().now())
+    if not seen:
+        with parts().ledger.writing(lightly=True) as tx:
+            members.see(tx, guard.who().id, parts().now())
     return render_template("_rows.html", rows=found)
+
+
+@blueprint.route("/availability", methods=["GET"])
+@guard.agents_only
+@guard.runs_by_itself
+def availability() -> str:
+    """Show whether one can be given conversations."""
+    with parts().ledger.reading() as tx:
+        return render_template("_available.html", away=members.is_away(tx, guard.who().id))
+
+
+@blueprint.post("/availability")
+@guard.agents_only
+def be() -> AnyResponse:
+    """Step away, or come back."""
+    guard.who().require(Deed.SPEAK)
+    available = request.form.get("available") == "yes"
+    with parts().ledger.writing() as tx:
+        members.be(tx, guard.who().id, available=available, now=parts().now())
+    if not guard.wants_fragment():
+        return guard.go_to(url_for("desk.home"))
+    return Response(render_template("_available.html", away=not available))
 
 
 @blueprint.get("/alarms")
@@ -97,10 +126,17 @@ def give_back(key: str) -> AnyResponse:
 @blueprint.post("/conversations/<key>/transfer")
 @guard.agents_only
 def transfer(key: str) -> AnyResponse:
-    """Pass it on to a colleague, with a note."""
-    to, now = request.form.get("to", ""), parts().now()
+    """Pass it on to a colleague or a team, with a note."""
+    to, who, now = request.form.get("to", ""), guard.who(), parts().now()
+    team, beyond = TEAM.fullmatch(to), "beyond" in request.form
     with parts().ledger.writing() as tx:
-        key = assignments.transfer(tx, key, guard.who(), to, _text(), client_key=_client_key(), now=now)
+        if team is not None:
+            name = teams.team(tx, int(team[1])).name
+            key = assignments.transfer_to_team(tx, key, who, name, _text(), client_key=_client_key(), now=now)
+        else:
+            key = assignments.transfer(
+                tx, key, who, to, _text(), client_key=_client_key(), now=now, beyond=beyond
+            )  # fmt: skip
     return _done(key, "transferred")
 
 
@@ -141,7 +177,7 @@ def page(key: str | None, **found: Any) -> str:
     looks = viewer()
     with parts().ledger.reading() as tx:
         frame = pages.frame(tx, looks)
-        listed = pages.rows(tx, looks, _show(), request.args.get("find", ""))
+        listed = pages.rows(tx, looks, _show(), request.args.get("find", ""), all_teams=_all_teams())
         opened = opening.read(tx, looks, key, whole="whole" in request.args) if key is not None else None
     return render_template("desk.html", frame=frame, rows=listed, opened=opened, **found)
 
@@ -168,6 +204,10 @@ def _done(key: str, what: str) -> AnyResponse:
 def _show() -> Show:
     asked = request.args.get("show", "")
     return Show(asked) if asked in {show.value for show in Show} else Show.QUEUE
+
+
+def _all_teams() -> bool:
+    return request.args.get("teams") == "all"
 
 
 def _text() -> str:

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 
 from bot import messages as says
 from bot.conversation import window_is_open
-from bot.ledger import files, transcript
+from bot.ledger import files, promises, teams, transcript
 from bot.ledger.files import File
 from bot.ledger.handoffs import THE_PHONE
 from bot.ledger.inbox import META_AGENT
@@ -18,8 +18,9 @@ from bot.ledger.tables import messages, reports
 from bot.ledger.transaction import Transaction
 from bot.ledger.transcript import Conversation, Episode, Said
 from bot.vocabulary import Author, Holder, Outcome, Reason, Status
-from handoff import agents, assignments, words
+from handoff import agents, assignments, explaining, members, words
 from handoff.assignments import Note
+from handoff.members import Member
 from handoff.roles import Deed
 from handoff.viewing import Viewer, name_of, short
 
@@ -48,6 +49,10 @@ class Packet:
     slots: list[tuple[str, str]]
     tried: list[Try]
     asked: str
+    team: str  # where there are several
+    needs: tuple[str, ...]  # skills
+    place: str  # why it stands where it does in the queue
+    given: str  # why the desk gave it to who has it
 
 
 @dataclass(frozen=True)
@@ -128,6 +133,8 @@ class Opened:
     may_take: bool
     mine: bool
     colleagues: list[tuple[str, str]]  # e-mail and name of whom it may be passed on to, by this viewer
+    teams: list[tuple[int, str]]  # to which it may be passed on, too
+    may_exceed: bool  # this viewer may give somebody more than they may hold
     may_speak_ever: bool
     may_reply: bool
     hint: str
@@ -167,10 +174,12 @@ def read(tx: Transaction, viewer: Viewer, key: str, *, whole: bool = False) -> O
         may_take=speaks and (one.holder is not Holder.AGENT or one.agent_id is None),  # from the phone anybody takes
         mine=mine,
         colleagues=_colleagues(tx, one, viewer) if mine or viewer.account.may(Deed.LEAD) else [],
+        teams=_teams(tx, one) if mine or viewer.account.may(Deed.LEAD) else [],
+        may_exceed=viewer.account.may(Deed.LEAD),
         may_speak_ever=speaks,
         may_reply=speaks and mine and is_open,
         hint=_hint(one, speaks=speaks, mine=mine, is_open=is_open),
-        packet=_packet(one, said, viewer) if one.reason else None,
+        packet=_packet(tx, one, said, viewer) if one.reason else None,
         items=_items(
             one,
             said,
@@ -187,10 +196,26 @@ def read(tx: Transaction, viewer: Viewer, key: str, *, whole: bool = False) -> O
 
 def _colleagues(tx: Transaction, one: Conversation, viewer: Viewer) -> list[tuple[str, str]]:
     """Return who may have it instead; whoever leads comes first themselves, for that is taking it over."""
-    others = [account for account in agents.colleagues(tx) if account.id != one.agent_id]
-    others.sort(key=lambda account: account.id != viewer.account.id)
-    me = viewer.account.id
-    return [(account.email, "Yourself" if account.id == me else account.name) for account in others]
+    others = [who for who in members.every(tx, viewer.now) if who.account.id != one.agent_id]
+    others.sort(key=lambda who: who.account.id != viewer.account.id)
+    return [(who.account.email, _colleague(who, viewer)) for who in others]
+
+
+def _colleague(who: Member, viewer: Viewer) -> str:
+    """Name a colleague, and say what speaks against passing something on to them."""
+    name = "Yourself" if who.account.id == viewer.account.id else who.account.name
+    room = f"has {who.holds} of {who.most}" if who.most is not None else ""
+    gone = "away" if who.away else ""
+    told = ", ".join(filter(None, (gone, room)))
+    return f"{name} ({told})" if told else name
+
+
+def _teams(tx: Transaction, one: Conversation) -> list[tuple[int, str]]:
+    """Return the teams whose queue it may be put into instead."""
+    has_person = one.holder is Holder.AGENT and one.agent_id is not None
+    if not has_person and one.holder is not Holder.QUEUE:
+        return []
+    return [(team.id, team.name) for team in teams.every(tx) if has_person or team.id != one.team_id]
 
 
 def _since(at: datetime | None, viewer: Viewer) -> str:
@@ -220,7 +245,7 @@ def _hint(one: Conversation, *, speaks: bool, mine: bool, is_open: bool) -> str:
             return "The bot is answering. Take it to reply; the bot then falls silent."
 
 
-def _packet(one: Conversation, said: list[Said], viewer: Viewer) -> Packet:
+def _packet(tx: Transaction, one: Conversation, said: list[Said], viewer: Viewer) -> Packet:
     reason = words.REASONS[one.reason] if one.reason else ""
     asked = one.asked_at or viewer.now
     before = [message for message in said if message.at <= asked]
@@ -232,7 +257,19 @@ def _packet(one: Conversation, said: list[Said], viewer: Viewer) -> Packet:
         slots=words.slots(learned),
         tried=_tries(before)[-TRIED:],
         asked=_asked(one, asked, viewer),
+        team=one.team if len(teams.every(tx)) > 1 else "",
+        needs=one.needs,
+        place=_place(tx, one, viewer),
+        given=one.given_because if one.agent_id == viewer.account.id else "",
     )
+
+
+def _place(tx: Transaction, one: Conversation, viewer: Viewer) -> str:
+    """Say why it stands where it does in the queue of all teams."""
+    if one.holder is not Holder.QUEUE:
+        return ""
+    order = promises.order(tx, viewer.now)
+    return explaining.why_here(one, order.index(one.id) + 1, len(order), viewer) if one.id in order else ""
 
 
 def _asked(one: Conversation, asked: datetime, viewer: Viewer) -> str:

@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import Enum
 
-from bot.ledger import alarms, changes, transcript
+from bot.ledger import alarms, changes, teams, transcript
 from bot.ledger.transaction import Transaction
 from bot.ledger.transcript import Conversation
 from bot.promises import Waiting, urgency
 from bot.vocabulary import Author, Holder
-from handoff import words
+from handoff import explaining, members, words
 from handoff.roles import Account
 from handoff.viewing import Viewer, name_of, short
 
@@ -35,6 +35,7 @@ class Frame:
     account: Account
     alarms: list[alarms.Alarm]
     cursor: int  # the feed's place when this was drawn: live updates begin there
+    away: bool  # they are given nothing
 
 
 @dataclass(frozen=True)
@@ -59,6 +60,9 @@ class Row:
     waiting: str  # for how long, in the queue; or for this agent's answer
     waits_long: bool
     due: str  # in the queue: what is lost first, and when; it is what the queue is ordered by
+    place: str  # in the queue: why it stands where it does
+    team: str  # in the queue, where there are several
+    needs: tuple[str, ...]  # skills
     late: bool
     holder: Holder
     asks: bool  # it is this agent's, and the contact has no answer yet
@@ -72,6 +76,8 @@ class Rows:
     tabs: list[Tab]
     show: Show
     find: str
+    elsewhere: int  # who wait for other teams than this agent's
+    all_teams: bool  # they are shown, too
     rows: list[Row]
     queue: list[Row]  # always, so that every tab rings when somebody new waits
     asking: list[Row]  # always, so that nobody who was taken is forgotten
@@ -79,13 +85,15 @@ class Rows:
 
 def frame(tx: Transaction, viewer: Viewer) -> Frame:
     """Return what every page has around it."""
-    return Frame(viewer.account, alarms.raised(tx), changes.latest(tx))
+    return Frame(viewer.account, alarms.raised(tx), changes.latest(tx), members.is_away(tx, viewer.account.id))
 
 
-def rows(tx: Transaction, viewer: Viewer, show: Show, find: str) -> Rows:
-    """Return a list and the counts of all four."""
+def rows(tx: Transaction, viewer: Viewer, show: Show, find: str, *, all_teams: bool = False) -> Rows:
+    """Return a list and the counts of all four; of the queue, who waits for this agent's teams, or all of it."""
     count = transcript.count_by_holder(tx)
-    waiting = transcript.queue(tx, viewer.now, limit=LISTED)
+    everybody = transcript.queue(tx, viewer.now, limit=LISTED)
+    waiting = everybody if all_teams else _theirs(tx, viewer.account, everybody)
+    seen = _Queue(waiting, viewer, several=len(teams.every(tx)) > 1)
     waiting.sort(key=lambda one: one.owner_id != viewer.account.id)  # what was theirs comes first
     mine = transcript.list_of(tx, Holder.AGENT, viewer.account.id, limit=LISTED)
     match show:
@@ -99,7 +107,7 @@ def rows(tx: Transaction, viewer: Viewer, show: Show, find: str) -> Rows:
         case Show.BOT:
             found = transcript.list_of(tx, Holder.BOT, limit=LISTED)
     counts = {
-        Show.QUEUE: ("Queue", count[Holder.QUEUE]),
+        Show.QUEUE: ("Queue", count[Holder.QUEUE] - len(everybody) + len(waiting)),
         Show.MINE: ("Mine", len(mine)),
         Show.OTHERS: ("Others", max(0, count[Holder.AGENT] - len(mine))),
         Show.BOT: ("Bot", count[Holder.BOT]),
@@ -109,10 +117,31 @@ def rows(tx: Transaction, viewer: Viewer, show: Show, find: str) -> Rows:
         tabs=[Tab(which, label, number, which is show) for which, (label, number) in counts.items()],
         show=show,
         find=find.strip(),
-        rows=[_row(one, viewer) for one in found if _is_about(one, wanted)],
-        queue=[_row(one, viewer) for one in waiting],
-        asking=[_row(one, viewer) for one in mine if _asks_since(one, viewer)],
+        elsewhere=0 if all_teams else len(everybody) - len(waiting),
+        all_teams=all_teams,
+        rows=[seen.row(one) for one in found if _is_about(one, wanted)],
+        queue=[seen.row(one) for one in waiting],
+        asking=[seen.row(one) for one in mine if _asks_since(one, viewer)],
     )
+
+
+def _theirs(tx: Transaction, account: Account, waiting: list[Conversation]) -> list[Conversation]:
+    """Return who waits for somebody of this agent's teams, or of a team nobody works in."""
+    mine = members.teams_of(tx, account.id) | members.nobodys(tx)
+    return [one for one in waiting if one.team_id in mine or one.owner_id == account.id]
+
+
+class _Queue:
+    """Draws rows, and says of those in the queue where they stand."""
+
+    def __init__(self, waiting: list[Conversation], viewer: Viewer, *, several: bool) -> None:
+        self.viewer, self.several, self.of = viewer, several, len(waiting)
+        self.place = {one.id: n for n, one in enumerate(waiting, 1)}
+
+    def row(self, one: Conversation) -> Row:
+        waits = one.holder is Holder.QUEUE
+        where = explaining.why_here(one, self.place[one.id], self.of, self.viewer) if one.id in self.place else ""
+        return _row(one, self.viewer, place=where, team=one.team if waits and self.several else "")
 
 
 def _is_about(one: Conversation, wanted: str) -> bool:
@@ -128,7 +157,7 @@ def _asks_since(one: Conversation, viewer: Viewer) -> datetime | None:
     return one.last_message_at if one.last_author is Author.CONTACT else one.asked_at
 
 
-def _row(one: Conversation, viewer: Viewer) -> Row:
+def _row(one: Conversation, viewer: Viewer, *, place: str, team: str) -> Row:
     asks = _asks_since(one, viewer)
     since = one.asked_at if one.holder is Holder.QUEUE else asks
     waits = viewer.now - since if since else None
@@ -136,6 +165,8 @@ def _row(one: Conversation, viewer: Viewer) -> Row:
     reason = words.UNANSWERED if asks else words.REASONS[one.reason] if one.reason else ""
     if one.holder is Holder.QUEUE and one.owner_id == viewer.account.id:
         reason = words.WAS_YOURS
+    if asks and _was_given(one):
+        reason = words.GIVEN
     return Row(
         key=one.key,
         name=name_of(one),
@@ -145,6 +176,9 @@ def _row(one: Conversation, viewer: Viewer) -> Row:
         waiting=words.span(waits) if waits is not None else "",
         waits_long=waits is not None and waits >= LONG_WAIT,
         due=_due(one, viewer) if one.holder is Holder.QUEUE else "",
+        place=place,
+        team=team,
+        needs=one.needs if one.holder is Holder.QUEUE else (),
         late=one.holder is Holder.QUEUE and one.due_at is not None and one.due_at <= viewer.now,
         holder=one.holder,
         asks=asks is not None,
@@ -165,7 +199,16 @@ def _due(one: Conversation, viewer: Viewer) -> str:
 def _news(one: Conversation) -> str:
     if one.holder is Holder.QUEUE:
         return one.key
+    if _was_given(one) and one.taken_at is not None:
+        return f"{one.key}@given{one.taken_at.timestamp():.3f}"
     return f"{one.key}@{one.last_message_at.timestamp():.3f}" if one.last_author is Author.CONTACT else ""
+
+
+def _was_given(one: Conversation) -> bool:
+    """Say whether the desk gave it to who has it, and they have said nothing since."""
+    if one.holder is not Holder.AGENT or not one.given_because or one.taken_at is None:
+        return False
+    return one.last_author is not Author.AGENT and one.last_message_at <= one.taken_at
 
 
 def last_words(one: Conversation, account: Account | None = None) -> str:

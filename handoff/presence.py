@@ -35,5 +35,9 @@ def left(tx: Transaction, patience: Patience, now: datetime) -> list[KeptWaiting
         return []
     waiting = handoffs.kept_waiting(tx, now - least)
     seen = agents.last_seen(tx, {one.agent_id for one in waiting})
-    hours = teams.team(tx).hours
-    return [one for one in waiting if patience.is_over(hours.between(one.since, now), seen.get(one.agent_id), now)]
+    hours = {team_id: teams.team(tx, team_id).hours for team_id in {one.team_id for one in waiting}}
+
+    def waited(one: KeptWaiting) -> timedelta:
+        return hours[one.team_id].between(one.since, now)
+
+    return [one for one in waiting if patience.is_over(waited(one), seen.get(one.agent_id), now)]

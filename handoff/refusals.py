@@ -10,13 +10,19 @@ from werkzeug.exceptions import HTTPException, ServiceUnavailable
 
 from bot.errors import (
     AlreadyTaken,
+    AtCapacity,
+    BadHours,
+    BadNeed,
+    BadTeam,
     Blocked,
     BotError,
     NotAllowed,
     NotYours,
     Overtaken,
+    TeamBusy,
     TooLong,
     UnknownConversation,
+    UnknownTeam,
     WindowClosed,
 )
 from handoff import guard
@@ -34,6 +40,8 @@ class BadBody(BotError):
 
 STATUS_OF: dict[type[BotError], tuple[int, str]] = {
     AlreadyTaken: (409, "already_taken"),
+    AtCapacity: (409, "at_capacity"),
+    TeamBusy: (409, "team_busy"),
     NotAllowed: (409, "not_allowed"),
     Overtaken: (409, "overtaken"),
     WindowClosed: (409, "window_closed"),
@@ -43,12 +51,16 @@ STATUS_OF: dict[type[BotError], tuple[int, str]] = {
     NotWanted: (409, "not_wanted"),
     UnknownConversation: (404, "unknown_conversation"),
     UnknownAccount: (404, "unknown_account"),
+    UnknownTeam: (404, "unknown_team"),
     UnknownMessage: (404, "unknown_message"),
     UnknownTemplate: (404, "unknown_template"),
     UnknownDelivery: (404, "unknown_delivery"),
     TooLong: (422, "too_long"),
     KeyUsed: (422, "key_used"),
     BadTemplate: (422, "bad_template"),
+    BadHours: (422, "bad_hours"),
+    BadTeam: (422, "bad_team"),
+    BadNeed: (422, "bad_need"),
     BadBody: (400, "bad_body"),
 }
 

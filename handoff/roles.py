@@ -20,6 +20,8 @@ class Deed(Enum):
     NOTE = "write notes"
     SPEAK = "take conversations or reply"
     LEAD = "act in conversations that are not yours"
+    ARRANGE = "arrange teams"
+    OVERSEE = "see the live floor and the reports"
     LOOK_AFTER = "look after deliveries"
 
 

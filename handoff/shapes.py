@@ -8,6 +8,7 @@ from typing import Any
 
 from bot.ledger.files import File
 from bot.ledger.inbox import Line, Tally
+from bot.ledger.teams import Team
 from bot.ledger.transcript import Conversation, Said
 from bot.messages import GAP, Media, MessageTemplate, Place, Reaction
 from bot.vocabulary import Author, Holder
@@ -36,6 +37,8 @@ def conversation(one: Conversation) -> dict[str, Any]:
         "waiting_since": moment(one.asked_at) if one.holder is Holder.QUEUE else None,
         "due_at": moment(one.due_at) if one.holder is Holder.QUEUE else None,
         "late": one.holder is Holder.QUEUE and one.broken_at is not None,
+        "team": one.team or None,
+        "needs": list(one.needs),
         "window_ends": moment(one.window_ends),
         "slots": one.slots,
         "wish": one.wish,
@@ -160,6 +163,22 @@ def line(line: Line) -> dict[str, Any]:
         "remark": line.remark,
         "again": line.again,
         "tried_at": moment(line.tried_at),
+    }
+
+
+def team(one: Team, now: datetime) -> dict[str, Any]:
+    """Return a team as the API shows it."""
+    opens = one.hours.opens(now)
+    return {
+        "name": one.name,
+        "zone": one.zone,
+        "hours": one.week,
+        "exceptions": one.exceptions,
+        "within_min": int(one.within.total_seconds() // 60),
+        "routing": one.routing.value,
+        "capacity": one.capacity,
+        "open": opens == now,
+        "opens_at": moment(opens) if opens != now else None,
     }
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlalchemy as sa
 
-from bot.ledger.tables import Id, Moment, Word, metadata
+from bot.ledger.tables import Id, Json, Moment, Word, metadata
 from bot.vocabulary import Role
 
 accounts = sa.Table(
@@ -62,6 +62,26 @@ notes = sa.Table(
     sa.Column("at", Moment, nullable=False),
     sa.UniqueConstraint("conversation_id", "client_key"),
     sa.Index("ix_notes_conversation", "conversation_id", "id"),
+)
+
+# Who works in which team; whoever is in none works in the first.
+members = sa.Table(
+    "members",
+    metadata,
+    sa.Column("account_id", Id, sa.ForeignKey("accounts.id"), primary_key=True, autoincrement=False),
+    sa.Column("team_id", Id, sa.ForeignKey("teams.id"), primary_key=True, autoincrement=False),
+)
+
+# How somebody sits at the desk, beside their account.
+seats = sa.Table(
+    "seats",
+    metadata,
+    sa.Column("account_id", Id, sa.ForeignKey("accounts.id"), primary_key=True, autoincrement=False),
+    sa.Column("skills", Json),  # NULL: none
+    sa.Column("capacity", sa.Integer),  # conversations at once; NULL: what their teams say
+    sa.Column("away_at", Moment),  # they are given nothing since
+    sa.Column("here_at", Moment),  # a desk of theirs stood open then, to the minute
+    sa.Column("given_at", Moment),  # the desk last gave them a conversation
 )
 
 every_table = metadata  # the ledger's and the desk's together: what migrations know

@@ -10,28 +10,26 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-import requests
-
+from bot.alerts import Alert, Alerts
 from bot.clock import Clock
 from bot.content.catalogue import Catalogue
 from bot.content.telling import telling
 from bot.ledger import handoffs, promises, search
 from bot.ledger.transaction import Ledger, Transaction
-from handoff import presence
+from handoff import giving, members, presence
 from handoff.presence import Patience
 
 log = logging.getLogger(__name__)
 
 LOOKS_EVERY_S = 2.0
 LEASES_EVERY = timedelta(seconds=15)  # agents are given minutes
-TELLS_WITHIN_S = 10  # the alert webhook has so long to answer
 
 
 @dataclass(frozen=True)
 class Watching:
     """What is to be told to whom, and when."""
 
-    alert_webhook_url: str = ""
+    alerts: Alerts = field(default_factory=Alerts)
     alert_after: timedelta = timedelta(minutes=5)  # of opening time
     patience: Patience = field(default_factory=Patience)
 
@@ -64,6 +62,7 @@ class Watch:
         self._do("broken", self._admit_broken)
         self._do("alerts", self._alert)
         self._do("left", self._bring_back)
+        self._do("given", self._give)
         self._do("search", lambda: search.catch_up(self._ledger))  # after an upgrade
 
     def _do(self, what: str, duty: Callable[[], object]) -> None:
@@ -101,11 +100,21 @@ class Watch:
                         "an agent kept a contact waiting; it is in the queue again",
                         extra={"action": "brought_back", "account": waits.agent_id},
                     )
+                    members.overlooked(tx, waits.agent_id, now)
+
+    def _give(self) -> None:
+        """Give who waits to agents, where their team wants that."""
+        now = self._now()
+        with self._ledger.reading() as tx:
+            if not giving.is_due(tx, now):
+                return
+        with self._ledger.writing() as tx:
+            giving.give(tx, now)
 
     def _alert(self) -> None:
         """Tell people who have no desk open that somebody waits, each waiting once."""
-        url, now = self._watching.alert_webhook_url, self._now()
-        if not url:
+        now = self._now()
+        if not self._watching.alerts:
             return
         with self._ledger.reading() as tx:
             unseen = promises.unseen(tx, now, self._watching.alert_after)
@@ -113,11 +122,7 @@ class Watch:
             return
         who = "A contact waits" if unseen.waiting == 1 else f"{unseen.waiting} contacts wait"
         text = f"{who} for a person, the longest of them since {unseen.since:%H:%M} UTC."
-        body = {"alarm": "waiting", "text": text, "since": unseen.since.isoformat()}
-        try:
-            requests.post(url, json=body, timeout=TELLS_WITHIN_S).raise_for_status()
-        except requests.RequestException:
-            log.warning("the alert webhook did not take a call", extra={"action": "alert_failed"})
-            return
+        if not self._watching.alerts.tell(Alert("waiting", text, unseen.since)):
+            return  # it is asked again in a moment
         with self._ledger.writing() as tx:
             promises.alerted(tx, unseen.ids, now)

@@ -33,6 +33,7 @@ REASONS: dict[Reason, str] = {
 
 UNANSWERED = "Waits for your answer"
 WAS_YOURS = "Was yours, and got no answer"
+GIVEN = "Given to you"
 
 STATUSES: dict[Status, str] = {
     Status.QUEUED: "Waiting to be sent",

@@ -17,11 +17,12 @@ import sqlalchemy as sa
 from bot.conversation import NOT_INVITED, after, wants_an_answer
 from bot.errors import AlreadyTaken, NotAllowed, NotYours, UnknownConversation
 from bot.hours import Hours
-from bot.ledger import changes, outbox, promises
+from bot.ledger import capacity, changes, needs, outbox, promises, teams
 from bot.ledger.promises import Tell
 from bot.ledger.tables import UNSENT, WAITING, conversations, handoffs, messages, turns
 from bot.ledger.transaction import Transaction
 from bot.messages import Outbound, can_be_kept
+from bot.needs import Needed
 from bot.promises import Promise
 from bot.vocabulary import Author, Change, Holder, Move, Outcome, Reason, Status, TurnState
 
@@ -69,16 +70,18 @@ def hand_off(
         raise AlreadyTaken(f"(conversation {key})", holder_name=row.agent_name)
     merged = row.holder is Holder.QUEUE
     if merged:
-        handoff_id = int(tx.execute(sa.select(handoffs.c.id).where(_open(row.id))).scalar_one())
+        waits = tx.execute(sa.select(handoffs.c.id, handoffs.c.team_id).where(_open(row.id))).one()
+        handoff_id = int(waits.id)
         if reason in NOT_INVITED:  # the bot has helped while they waited; no more of that
             tx.execute(sa.update(handoffs).where(handoffs.c.id == handoff_id).values(reason=reason))
-        made, team = promises.make(tx, now, for_=handoff_id)
+        made, team = promises.make(tx, now, team_id=waits.team_id, for_=handoff_id)
     else:
         _move(tx, row, Move.HAND_OFF, now)
-        made, team = promises.make(tx, now)
+        wish = _as_it_stands(tx, row.id, wish, turn_id)
+        needed = needs.of(tx, row.id, reason=reason, wish=wish, slots=slots)
+        made, team = promises.make(tx, now, team_id=needed.team_id)
         handoff_id = _open_handoff(
-            tx, row.id, reason=reason, wish=_as_it_stands(tx, row.id, wish, turn_id), slots=slots, now=now,
-            turn_id=turn_id, made=made,
+            tx, row.id, reason=reason, wish=wish, slots=slots, now=now, turn_id=turn_id, needed=needed, made=made
         )  # fmt: skip
     if tell is not None:
         outbox.queue(tx, row.id, tell(made, team.hours, now), author=Author.BOT, turn_id=turn_id, now=now)
@@ -131,23 +134,36 @@ def cancel(tx: Transaction, key: str, *, words: Outbound, now: datetime, turn_id
     return True
 
 
-def take(tx: Transaction, key: str, *, agent_id: int, agent_name: str, now: datetime) -> bool:
-    """Give the conversation to this agent; say whether that changed anything. A lost race is AlreadyTaken."""
+def take(tx: Transaction, key: str, *, agent_id: int, agent_name: str, now: datetime, most: int | None = None) -> bool:
+    """Give the conversation to this agent; say whether that changed anything. A lost race is AlreadyTaken.
+
+    One more than `most` at once is AtCapacity.
+    """
     row = locked(tx, key)
     if row.holder is Holder.AGENT and row.agent_id not in {None, agent_id}:
         raise AlreadyTaken(f"({row.agent_name} has it)", holder_name=row.agent_name)
-    return assign(tx, key, agent_id=agent_id, agent_name=agent_name, now=now)
+    return assign(tx, key, agent_id=agent_id, agent_name=agent_name, now=now, most=most)
 
 
-def assign(tx: Transaction, key: str, *, agent_id: int, agent_name: str, now: datetime) -> bool:
+def assign(
+    tx: Transaction,
+    key: str,
+    *,
+    agent_id: int,
+    agent_name: str,
+    now: datetime,
+    most: int | None = None,
+    because: str = "",
+) -> bool:
     """Give the conversation to this agent, whoever has it; say whether that changed anything.
 
-    What the agent before has written still goes out.
+    What the agent before has written still goes out. `because` says why it was they, where nobody chose them.
     """
     row = locked(tx, key)
     if row.holder is Holder.AGENT and row.agent_id == agent_id:
         return False
-    _take(tx, row, agent_id=agent_id, agent_name=agent_name, reason=Reason.STEPPED_IN, now=now)
+    capacity.require_room(tx, agent_id, agent_name, most)
+    _take(tx, row, agent_id=agent_id, agent_name=agent_name, reason=Reason.STEPPED_IN, now=now, because=because)
     return True
 
 
@@ -290,9 +306,11 @@ def hand_off_undelivered(tx: Transaction, now: datetime) -> int:
         failed = tx.execute(sa.select(messages).where(messages.c.id == row.undelivered_id)).one()
         wish = words_of(tx, [_turn_of(tx, failed)])
         _move(tx, row, Move.HAND_OFF, now)
+        slots = {"not_delivered": failed.error}
+        needed = needs.of(tx, row.id, reason=Reason.UNDELIVERED, wish=wish, slots=slots)
         _open_handoff(
-            tx, row.id, reason=Reason.UNDELIVERED, wish=wish, slots={"not_delivered": failed.error},
-            now=now, turn_id=None, made=promises.make(tx, now)[0],
+            tx, row.id, reason=Reason.UNDELIVERED, wish=wish, slots=slots, now=now, turn_id=None,
+            needed=needed, made=promises.make(tx, now, team_id=needed.team_id)[0],
         )  # fmt: skip
         count += 1
     return count
@@ -313,9 +331,19 @@ def reason_of(tx: Transaction, conversation_id: int, holder: Holder) -> Reason |
     return found
 
 
-def _take(tx: Transaction, row: Any, *, agent_id: int | None, agent_name: str, reason: Reason, now: datetime) -> None:
+def _take(
+    tx: Transaction,
+    row: Any,
+    *,
+    agent_id: int | None,
+    agent_name: str,
+    reason: Reason,
+    now: datetime,
+    because: str = "",
+) -> None:
     if row.holder is Holder.BOT:
-        _open_handoff(tx, row.id, reason=reason, wish="", slots={}, now=now, turn_id=None)
+        needed = needs.of(tx, row.id, reason=reason, wish="", slots={})
+        _open_handoff(tx, row.id, reason=reason, wish="", slots={}, now=now, turn_id=None, needed=needed)
     if is_the_phones(row):
         take_from_the_phone(tx, row.id)
     _move(
@@ -325,22 +353,50 @@ def _take(tx: Transaction, row: Any, *, agent_id: int | None, agent_name: str, r
     # What waited for the bot is the agent's now, for good: it must not be answered after the give back either.
     waits = (messages.c.conversation_id == row.id) & WAITING & messages.c.turn_id.is_(None)
     tx.execute(sa.update(messages).where(waits).values(waiting=False))
-    taken = {"taken_at": now, "taken_by": agent_id}
+    first = sa.func.coalesce(handoffs.c.first_taken_at, sa.bindparam("first", now, handoffs.c.first_taken_at.type))
+    taken = {"taken_at": now, "taken_by": agent_id, "given_because": because, "first_taken_at": first}
     if row.holder is Holder.AGENT:
         taken["place"] = 0  # passed on: when tells nothing of how long the queue takes
     tx.execute(sa.update(handoffs).where(_open(row.id)).values(taken))
 
 
-def requeue(tx: Transaction, key: str, *, agent_id: int, now: datetime) -> None:
-    """Put the conversation back into the queue, for somebody else."""
-    _requeue(tx, require_held_by(tx, key, agent_id), now, owner_id=None)
+def requeue(tx: Transaction, key: str, *, agent_id: int, now: datetime, team_id: int | None = None) -> None:
+    """Put the conversation back into the queue, for somebody else; into another team's, if one is named."""
+    _requeue(tx, require_held_by(tx, key, agent_id), now, owner_id=None, team_id=team_id)
 
 
-def _requeue(tx: Transaction, row: Any, now: datetime, *, owner_id: int | None) -> tuple[Promise, Hours]:
-    """Put it back with a promise anew; return what was promised."""
-    made, team = promises.make(tx, now)  # before the move: they do not stand in their own way
+def pass_to_team(tx: Transaction, key: str, team_id: int, now: datetime) -> bool:
+    """Let another team see to a contact who waits or has an agent; say whether that changed anything.
+
+    Who has an agent is in the queue again, with a promise anew; who waits keeps what was promised.
+    """
+    row, team = locked(tx, key), teams.require_open(tx, team_id)
+    if row.holder is Holder.AGENT and row.agent_id is not None:
+        _requeue(tx, row, now, owner_id=None, team_id=team.id)
+        return True
+    if row.holder is not Holder.QUEUE:
+        raise NotAllowed("(nobody waits for a person there; take it first)")
+    elsewhere = _open(row.id) & (handoffs.c.team_id != team.id)
+    moved = tx.execute(sa.update(handoffs).where(elsewhere).values(team_id=team.id, needs=None, owner_id=None))
+    if moved.rowcount:
+        changes.note(tx, row.id, Change.MOVE, now)
+    return bool(moved.rowcount)
+
+
+def _requeue(
+    tx: Transaction, row: Any, now: datetime, *, owner_id: int | None, team_id: int | None = None
+) -> tuple[Promise, Hours]:
+    """Put it back with a promise anew; return what was promised. Another team knows best what it needs there."""
+    before = tx.execute(sa.select(handoffs.c.team_id).where(_open(row.id))).scalar_one()
+    team_id = teams.standing(tx, team_id or before)
+    made, team = promises.make(tx, now, team_id=team_id)  # before the move: they do not stand in their own way
     _move(tx, row, Move.REQUEUE, now, agent_id=None, agent_name="")
-    again = {"taken_at": None, "taken_by": None, "broken_at": None, "alerted_at": None, "owner_id": owner_id}
+    again = {
+        "taken_at": None, "taken_by": None, "broken_at": None, "alerted_at": None, "owner_id": owner_id,
+        "team_id": team_id, "given_because": "",
+    }  # fmt: skip
+    if team_id != before:
+        again["needs"] = None
     tx.execute(sa.update(handoffs).where(_open(row.id)).values(**again, **promises.columns(made, now)))
     return made, team.hours
 
@@ -352,6 +408,7 @@ class KeptWaiting:
     conversation_id: int
     agent_id: int
     since: datetime
+    team_id: int
 
 
 def kept_waiting(tx: Transaction, before: datetime, conversation_id: int | None = None) -> list[KeptWaiting]:
@@ -374,7 +431,7 @@ def kept_waiting(tx: Transaction, before: datetime, conversation_id: int | None 
         held &= conversations.c.id == conversation_id
     rows = tx.execute(
         sa.select(conversations.c.id, conversations.c.agent_id, last_word.label("last_word"))
-        .add_columns(handoffs.c.asked_at, handoffs.c.promised_at, handoffs.c.taken_at)
+        .add_columns(handoffs.c.asked_at, handoffs.c.promised_at, handoffs.c.taken_at, handoffs.c.team_id)
         .join(handoffs, (handoffs.c.conversation_id == conversations.c.id) & handoffs.c.closed_at.is_(None))
         .where(held, handoffs.c.taken_at <= before)
     ).all()
@@ -384,7 +441,7 @@ def kept_waiting(tx: Transaction, before: datetime, conversation_id: int | None 
         if row.last_word is not None or row.promised_at is None:
             since = _asked_since(tx, row)
         if since is not None and since <= before:
-            found.append(KeptWaiting(row.id, row.agent_id, since))
+            found.append(KeptWaiting(row.id, row.agent_id, since, row.team_id))
     return found
 
 
@@ -484,6 +541,7 @@ def _open_handoff(
     slots: dict[str, Any],
     now: datetime,
     turn_id: int | None,
+    needed: Needed,
     made: Promise | None = None,
 ) -> int:
     """Write a handoff down; without a promise for one that a person began, so that nobody had to wait."""
@@ -495,7 +553,9 @@ def _open_handoff(
             slots=slots,
             asked_at=now,
             turn_id=turn_id,
-            **(promises.columns(made, now) if made is not None else {}),
+            team_id=needed.team_id,
+            needs=list(needed.skills) or None,
+            **({**promises.columns(made, now), "first_due_at": made.due_at} if made is not None else {}),
         )
     )
     return int(result.inserted_primary_key[0])

@@ -10,7 +10,20 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.types import TypeDecorator
 
-from bot.vocabulary import Author, Change, Errand, FileState, Holder, Outcome, Reason, Status, TurnState, UpdateState
+from bot.vocabulary import (
+    Author,
+    Change,
+    Errand,
+    FileState,
+    Holder,
+    NeedOf,
+    Outcome,
+    Reason,
+    Routing,
+    Status,
+    TurnState,
+    UpdateState,
+)
 
 metadata = sa.MetaData(
     naming_convention={
@@ -70,6 +83,7 @@ WAITING = sa.text("messages.waiting")
 UNSENT = sa.text("messages.status IN ('queued', 'sending')")
 TO_READ_AGAIN = sa.text("deliveries.again")
 UNREAD = sa.text("updates.state = 'failed'")
+BY_AGENT = sa.text("messages.author = 'agent'")
 MOVED = sa.text("updates.kind IN ('renumbered', 'identity')")
 
 deliveries = sa.Table(
@@ -158,13 +172,18 @@ conversations = sa.Table(
     sa.UniqueConstraint("phone_number_id", "contact_id"),
     sa.Index("ix_conversations_holder_last", "holder", "last_message_at"),
     sa.Index("ix_conversations_merged_into", "merged_into"),
-    sa.Index("ix_conversations_agent", "agent_id", "last_message_at"),
     sa.Index("ix_conversations_contact", "contact_id"),
     sa.Index(
         "ix_conversations_kept",
         "holder",
         sqlite_where=sa.text("merged_into IS NULL"),
         postgresql_where=sa.text("merged_into IS NULL"),
+    ),
+    sa.Index(
+        "ix_conversations_agent",
+        "agent_id",
+        sqlite_where=sa.text("agent_id IS NOT NULL"),
+        postgresql_where=sa.text("agent_id IS NOT NULL"),
     ),
     sa.Index(
         "ix_conversations_undelivered",
@@ -185,6 +204,7 @@ turns = sa.Table(
     sa.Column("bubbles", sa.Integer, nullable=False, server_default="0"),  # messages it said, each of them billed
     sa.Column("began_at", Moment, nullable=False),
     sa.Column("ended_at", Moment),
+    sa.Index("ix_turns_began", "began_at", "conversation_id", "bubbles"),
     sa.Index(
         "uq_turns_running",
         "conversation_id",
@@ -237,6 +257,21 @@ messages = sa.Table(
     sa.Index("ix_messages_conversation", "conversation_id", "id"),
     sa.Index("uq_messages_again_of", "again_of", unique=True),
     sa.Index(
+        "ix_messages_topics",
+        "at",
+        "conversation_id",
+        "intent",
+        sqlite_where=sa.text("intent IS NOT NULL"),
+        postgresql_where=sa.text("intent IS NOT NULL"),
+    ),
+    sa.Index(
+        "ix_messages_agents",
+        "conversation_id",
+        "at",
+        sqlite_where=sa.text("author = 'agent'"),
+        postgresql_where=sa.text("author = 'agent'"),
+    ),
+    sa.Index(
         "ix_messages_failed",
         "id",
         sqlite_where=sa.text("status = 'failed'"),
@@ -274,6 +309,7 @@ reports = sa.Table(
     sa.Column("passes", sa.Boolean, nullable=False, server_default=sa.false()),  # as bot.updates.Reported has it
     sa.Column("stops", sa.Boolean, nullable=False, server_default=sa.false()),
     sa.UniqueConstraint("wamid", "status"),
+    sa.Index("ix_reports_at", "status", "at"),
 )
 
 # Edits and deletions, kept by the message they speak of, which may come after them.
@@ -364,6 +400,21 @@ teams = sa.Table(
     sa.Column("hours", sa.String(1000), nullable=False, server_default="always"),  # see bot.hours.read
     sa.Column("exceptions", sa.String(4000), nullable=False, server_default=""),
     sa.Column("within_min", sa.Integer, nullable=False, server_default="15"),  # they want to answer, of opening time
+    sa.Column("routing", Word(Routing), nullable=False, server_default=Routing.PULL.value),
+    sa.Column("capacity", sa.Integer),  # conversations each member may hold at once, unless theirs is another
+    sa.Column("retired_at", Moment),
+)
+
+# What a handoff needs: a team, a skill, or both, for a reason, an intent, a slot or a word of the wish.
+needs = sa.Table(
+    "needs",
+    metadata,
+    sa.Column("id", Id, primary_key=True),
+    sa.Column("of", Word(NeedOf), nullable=False),
+    sa.Column("value", sa.String(100), nullable=False),  # asked; return_policy; order_number; language=german
+    sa.Column("skill", sa.String(40), nullable=False, server_default=""),
+    sa.Column("team_id", Id, sa.ForeignKey("teams.id")),
+    sa.UniqueConstraint("of", "value", "skill", "team_id"),
 )
 
 handoffs = sa.Table(
@@ -382,6 +433,10 @@ handoffs = sa.Table(
     sa.Column("outcome", Word(Outcome)),
     # What was promised. Nobody waits without a due time; see bot.ledger.promises.
     sa.Column("team_id", Id, nullable=False, server_default="1"),
+    sa.Column("needs", Json),  # the skills it needs, when it was opened; NULL: none
+    sa.Column(
+        "given_because", sa.String(300), nullable=False, server_default=""
+    ),  # it was given to who has it, and why
     sa.Column("place", sa.Integer, nullable=False, server_default="0"),  # in the queue, then; 0: nobody had to wait
     sa.Column("promised_at", Moment),
     sa.Column("due_at", Moment),
@@ -389,6 +444,10 @@ handoffs = sa.Table(
     sa.Column("broken_at", Moment),  # nobody had come by then
     sa.Column("alerted_at", Moment),  # people away from the desk were told
     sa.Column("window_asked", Moment),  # the end of the window that the contact was asked to open again
+    # What reports count by; they stay what they were when it goes back to the queue or to a colleague.
+    sa.Column("first_taken_at", Moment),
+    sa.Column("first_due_at", Moment),
+    sa.Index("ix_handoffs_asked", "asked_at"),
     sa.Index("ix_handoffs_conversation", "conversation_id", "id"),
     sa.Index("ix_handoffs_taken", "team_id", "taken_at"),
     sa.Index(

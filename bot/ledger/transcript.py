@@ -12,7 +12,7 @@ from bot import messages as says
 from bot.errors import UnknownConversation
 from bot.ledger import promises
 from bot.ledger.changes import Noted
-from bot.ledger.tables import UNSENT, WAITING, changes, contacts, conversations, handoffs, messages
+from bot.ledger.tables import UNSENT, WAITING, changes, contacts, conversations, handoffs, messages, teams
 from bot.ledger.transaction import Transaction
 from bot.vocabulary import Author, Holder, Outcome, Reason, Status
 
@@ -54,6 +54,11 @@ class Conversation:
     due_at: datetime | None  # a person was promised by then
     broken_at: datetime | None  # nobody had come
     owner_id: int | None  # the agent who had it before it came back to the queue
+    team_id: int | None  # of the open handoff
+    team: str  # its name
+    needs: tuple[str, ...]  # skills
+    given_because: str  # it was given to who has it, and why they
+    promised_at: datetime | None
     last_text: str
     last_author: Author | None
     last_type: str
@@ -234,12 +239,18 @@ def _conversations(tx: Transaction, *which: Any, limit: int) -> list[Conversatio
             handoffs.c.due_at,
             handoffs.c.broken_at,
             handoffs.c.owner_id,
+            handoffs.c.team_id,
+            teams.c.name.label("team"),
+            handoffs.c.needs,
+            handoffs.c.given_because,
+            handoffs.c.promised_at,
             last.c.text.label("last_text"),
             last.c.author.label("last_author"),
             last.c.type.label("last_type"),
         )
         .join(contacts, contacts.c.id == conversations.c.contact_id)
         .outerjoin(handoffs, (handoffs.c.conversation_id == conversations.c.id) & handoffs.c.closed_at.is_(None))
+        .outerjoin(teams, teams.c.id == handoffs.c.team_id)
         .outerjoin(last, last.c.id == newest)
         .where(*which)
         .order_by(conversations.c.last_message_at.desc(), conversations.c.id)
@@ -264,6 +275,11 @@ def _conversations(tx: Transaction, *which: Any, limit: int) -> list[Conversatio
             due_at=row.due_at,
             broken_at=row.broken_at,
             owner_id=row.owner_id,
+            team_id=row.team_id,
+            team=row.team or "",
+            needs=tuple(row.needs or ()),
+            given_because=row.given_because or "",
+            promised_at=row.promised_at,
             last_text=row.last_text or "",
             last_author=row.last_author,
             last_type=row.last_type or "",

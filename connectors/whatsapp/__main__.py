@@ -10,6 +10,7 @@ import sys
 from datetime import timedelta
 
 from bot import clock, logs
+from bot.alerts import Alerts
 from bot.errors import BotError
 from bot.ledger.transaction import Ledger
 from bot.settings import Settings
@@ -32,7 +33,7 @@ def send(settings: Settings) -> None:
     duties = Duties(
         media=settings.media,
         account_id=settings.whatsapp_business_account_id,
-        alert_webhook_url=settings.alert_webhook_url,
+        alerts=Alerts.of(settings),
         per_second=settings.messages_per_second,
         keep_deliveries=timedelta(days=settings.keep_deliveries_days),
     )

@@ -7,13 +7,13 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 
-import requests
 from sqlalchemy.exc import SQLAlchemyError
 
+from bot.alerts import Alert, Alerts
 from bot.clock import Clock
 from bot.ledger import alarms, changes, errands, handoffs, inbox, outbox, transcript
 from bot.ledger.errands import Asked
@@ -62,7 +62,7 @@ class Duties:
 
     media: Path | None = None  # where files to be sent lie
     account_id: str = ""  # whose templates are read
-    alert_webhook_url: str = ""
+    alerts: Alerts = field(default_factory=Alerts)
     per_second: float = 80.0  # of each of our numbers
     keep_deliveries: timedelta = timedelta(days=30)
 
@@ -357,17 +357,11 @@ class Sender:
             self._stop.wait(PRUNE_PAUSE_S)
 
     def _tell_alarms(self) -> None:
-        url = self._duties.alert_webhook_url
-        if not url:
+        if not self._duties.alerts:
             return
         with self._ledger.reading() as tx:
             untold = alarms.untold(tx, self._now())
         for alarm in untold:
-            body = {"alarm": alarm.name, "text": alarm.words, "since": alarm.raised_at.isoformat()}
-            try:
-                requests.post(url, json=body, timeout=10).raise_for_status()
-            except requests.RequestException:
-                log.warning("the alert webhook did not take an alarm", extra={"action": "alert_failed"})
-                return
-            with self._ledger.writing() as tx:
-                alarms.told(tx, alarm.name, self._now())
+            if self._duties.alerts.tell(Alert(alarm.name, alarm.words, alarm.raised_at)):
+                with self._ledger.writing() as tx:
+                    alarms.told(tx, alarm.name, self._now())

@@ -21,7 +21,7 @@ const look = () => {
   const keys = new Set(waiting.keys.split(" ").filter(Boolean));  // of the queue; key@moment of who answered us
   const inSight = (key) => key.includes("@") && !document.hidden && location.pathname.endsWith(key.split("@")[0]);
   const news = [...keys].find((key) => !known.has(key) && !inSight(key));
-  if (news) ring(), $("announce").textContent = news.includes("@") ? `New message. ${waiting.asked}` : `New in the queue. ${waiting.newest}`;
+  if (news) ring(), $("announce").textContent = news.includes("@given") ? `Given to you. ${waiting.asked}` : news.includes("@") ? `New message. ${waiting.asked}` : `New in the queue. ${waiting.newest}`;
   known = keys;
   for (const list of ["queue", "mine", "others", "bot"]) $(`count-${list}`).textContent = waiting[list];
   document.title = document.title.replace(/^(\(\d+\) )?/, keys.size ? `(${keys.size}) ` : "");

@@ -16,6 +16,7 @@ const keys = {
   g: () => press("do-give_back"),
   q: () => press("do-requeue"),
   p: () => fold(true, "select"),
+  a: () => press("available"),
   r: () => write("reply"),
   n: () => write("note"),
   "/": () => $("find").focus(),
@@ -29,7 +30,7 @@ const keys = {
 };
 document.addEventListener("keydown", (event) => {
   const { key, target } = event;
-  const typing = target.matches("textarea, select, input:not([type=radio])");
+  const typing = target.matches("textarea, select, input:not([type=radio], [type=checkbox])");
   if (event.defaultPrevented) return;
   if (key === "Enter" && !event.shiftKey && !event.isComposing && target.matches(".write textarea")) {
     event.preventDefault();

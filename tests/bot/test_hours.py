@@ -36,6 +36,11 @@ def test_people_are_back_when_the_week_and_its_exceptions_say(at: str, opens: st
     assert SHOP.is_open(london(at)) is (at == opens)
 
 
+def test_days_may_be_written_out() -> None:
+    short, long = (hours.read("UTC", f"{days} 9:00-17:00") for days in ("Mon,Wed-Fri", "Monday,Wednesday-friday"))
+    assert short == long and [bool(spans) for spans in short.week] == [True, False, True, True, True, False, False]
+
+
 def test_nine_o_clock_is_nine_o_clock_on_the_day_the_clocks_change() -> None:
     sunday = hours.read("Europe/London", "Sun 0:00-3:00, 9:00-10:00")
     spring, autumn = datetime(2026, 3, 29, tzinfo=timezone.utc), datetime(2026, 10, 25, tzinfo=timezone.utc)
@@ -79,6 +84,8 @@ def test_who_never_opens_again_says_so() -> None:
         ("../../etc/passwd", "always", "", "no time zone"),
         ("UTC", "", "", "when is anybody there"),
         ("UTC", "Someday 9:00-10:00", "", "begin with a day"),
+        ("UTC", "Monster 9:00-10:00", "", "begin with a day"),
+        ("UTC", "Mon-Wed-Fri 9:00-10:00", "", "Mon,Wed 9:00"),
         ("UTC", "Mon nine to five", "", "hours are written"),
         ("UTC", "Mon 17:00-9:00", "", "from an earlier time"),
         ("UTC", "Mon 9:00-25:00", "", "from an earlier time"),

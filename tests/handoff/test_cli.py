@@ -82,3 +82,26 @@ def test_opening_hours_are_shown_changed_and_refused_with_the_way_to_write_them(
     assert (wrong.returncode, wrong.stdout) == (1, "")
     assert "Mon-Fri 9:00-17:30" in wrong.stderr and wrong.stderr.count("\n") == 1
     assert run(quick_url, "team").stdout.startswith(told), "nothing was changed"
+
+
+def test_a_team_is_made_routed_staffed_and_retired_from_the_command_line(quick_url: str) -> None:
+    run(quick_url, "account", "add", "ann@fernhill.example", "--role", "agent")
+    made = run(
+        quick_url, "team", "--name", "Returns", "--add", "--routing", "round_robin", "--capacity", "4",
+        "--join", "ann@fernhill.example",
+    )  # fmt: skip
+    line = "Returns: always (UTC), within 15 minutes; round robin; at most 4 at once; there now.\n"
+    assert (made.stdout, made.stderr) == (line, "")
+    assert run(quick_url, "team").stdout.splitlines()[1:] == [line.strip()], "without a name all of them are shown"
+    sits = run(quick_url, "account", "seat", "ann@fernhill.example", "--skills", "German, returns", "--capacity", "2")
+    assert sits.stdout == "ann@fernhill.example: Returns; 2 at once, has 0; knows german, returns.\n"
+    for words, why in (
+        (("team", "--name", "Returns", "--capacity", "any"), "say how many"),
+        (("team", "--name", "Returns", "--capacity", "lots"), "say a number"),
+        (("team", "--name", "returns", "--add"), "there is a team named Returns"),
+        (("team", "--name", "Nowhere"), "there is Service, Returns"),
+        (("team", "--retire"), "rename it instead"),
+    ):
+        refused = run(quick_url, *words)
+        assert (refused.returncode, refused.stdout) == (1, "") and why in refused.stderr, words
+    assert run(quick_url, "team", "--name", "Returns", "--retire").stdout == "Returns is retired.\n"

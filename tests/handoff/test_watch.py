@@ -14,12 +14,14 @@ from typing import Any
 
 import pytest
 
+from bot.alerts import Alerts, Letter, Mail, Postbox, Webhook
 from bot.content.catalogue import Catalogue
 from bot.ledger import alarms, promises, transcript
 from bot.ledger.transaction import Ledger
 from bot.settings import ROOT
 from bot.vocabulary import Author
 from handoff.watch import Watch, Watching
+from tests.bot.mailserver import MailServer
 from tests.factories import NOW, SAM, a_turn, ended, handed_off, later, taken
 from tests.parts import eventually
 
@@ -60,7 +62,7 @@ def pager() -> Iterator[Pager]:
 
 
 def looks(ledger: Ledger, pager: Pager, seconds: float) -> None:
-    watching = Watching(pager.url, timedelta(minutes=5))
+    watching = Watching(Alerts(Webhook(pager.url)), timedelta(minutes=5))
     Watch(ledger, CATALOGUE, lambda: later(seconds), watching).look()
 
 
@@ -90,6 +92,26 @@ def test_a_call_that_was_not_taken_is_made_again(ledger: Ledger, pager: Pager) -
     looks(ledger, pager, 6 * 60 + 2)
     looks(ledger, pager, 6 * 60 + 4)
     assert len(pager.heard) == 2
+
+
+def test_who_waits_is_told_of_by_e_mail_where_nothing_else_is(ledger: Ledger) -> None:
+    waits(ledger)
+    server = MailServer()
+    letter = Letter("baton@fernhill.example", ("sue@fernhill.example",))
+    roads = Alerts(Mail(Postbox(f"smtp://127.0.0.1:{server.port}"), letter))
+    watch = Watch(ledger, CATALOGUE, lambda: later(6 * 60), Watching(roads, timedelta(minutes=5)))
+
+    def everybody_is_told() -> bool:
+        watch.look()
+        with ledger.reading() as tx:
+            return promises.unseen(tx, later(6 * 60), timedelta(minutes=5)) is None
+
+    assert eventually(everybody_is_told)
+    watch.look()
+    (found,) = server.letters
+    words = found.as_string()
+    assert "A contact waits for a person" in words and "Mia" not in words and "447700" not in words
+    server.close()
 
 
 def test_who_was_taken_in_time_troubles_nobody(ledger: Ledger, pager: Pager) -> None:

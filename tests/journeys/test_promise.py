@@ -2,36 +2,28 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
-from datetime import datetime, timedelta, timezone
+from datetime import datetime, timedelta
 
 import pytest
 
 from bot.hours import DAYS
-from bot.settings import ROOT
-from tests.journeys.house import House
+from tests.journeys.later import LaterHouse
 
 TeamIs = Callable[[str], None]
 
 
 @pytest.fixture
-def team_is(house: House) -> Iterator[TeamIs]:
+def team_is(house: LaterHouse) -> Iterator[TeamIs]:
     """Sets the opening hours; afterwards everybody is always there again."""
-
-    def change(hours: str) -> None:
-        command = [sys.executable, "-m", "handoff", "team", "--zone", "UTC", "--hours", hours]
-        subprocess.run(command, env=house.env, cwd=ROOT, check=True, capture_output=True)
-
-    yield change
-    change("always")
+    yield house.team_is_there
+    house.team_is_there()
 
 
 def test_who_asks_at_night_is_told_when_people_are_back_and_is_answered_then(
-    house: House, phone: str, team_is: TeamIs
+    house: LaterHouse, phone: str, team_is: TeamIs
 ) -> None:
-    now = datetime.now(timezone.utc)
+    now = house.now()
     back = (now + timedelta(days=2)).replace(hour=9, minute=0, second=0, microsecond=0)
     team_is(f"{DAYS[back.weekday()]} 9:00-17:00")
     house.writes(phone, "can I talk to a human please")
@@ -49,7 +41,7 @@ def test_who_asks_at_night_is_told_when_people_are_back_and_is_answered_then(
     house.hears(phone, "^Good morning, Ann here.$")
 
 
-def test_who_asks_three_times_stands_in_line_once_and_can_take_it_back(house: House, phone: str) -> None:
+def test_who_asks_three_times_stands_in_line_once_and_can_take_it_back(house: LaterHouse, phone: str) -> None:
     house.writes(phone, "a person please")
     house.hears(phone, "in line")
     first = house.conversation_with(phone, "queue")

@@ -11,11 +11,11 @@ from typing import Any
 
 import requests
 
-from tests.journeys.house import House
+from tests.journeys.later import LaterHouse
 from tests.parts import eventually
 
 
-def test_the_whole_story(house: House, phone: str) -> None:
+def test_the_whole_story(house: LaterHouse, phone: str) -> None:
     # The bot answers, and says at the first word that it is one.
     house.writes(phone, "hi, when do you open in Leeds?")
     first = house.hears(phone, r"\bbot\b.*(open|9|8)")
@@ -70,7 +70,7 @@ def test_the_whole_story(house: House, phone: str) -> None:
     assert house.heard(phone)[len(before) + 1 :] == house.heard(phone)[-1:], "one answer, and only to the last question"
 
 
-def test_a_stranger_learns_nothing_by_guessing_numbers(house: House, phone: str) -> None:
+def test_a_stranger_learns_nothing_by_guessing_numbers(house: LaterHouse, phone: str) -> None:
     house.writes(phone, "where is my order FH10482?")
     house.hears(phone, "postcode")
     house.writes(phone, "LS1 1AA")
@@ -78,24 +78,29 @@ def test_a_stranger_learns_nothing_by_guessing_numbers(house: House, phone: str)
     assert "BS1" not in wrong and "ship" not in wrong.lower()
 
 
-def test_the_owner_of_the_number_is_told_at_once(house: House) -> None:
+def test_the_owner_of_the_number_is_told_at_once(house: LaterHouse) -> None:
     mia = "447700900101"
     house.writes(mia, "where's my order FH10482")
     house.hears(mia, r"FH10482")
 
 
-def test_what_the_bot_does_not_understand_is_asked_back_once_then_a_person_comes(house: House, phone: str) -> None:
+def test_what_the_bot_does_not_understand_is_asked_back_once_then_a_person_comes(house: LaterHouse, phone: str) -> None:
     house.writes(phone, "asdf jklö qwertz")
     house.hears(phone, ".")
     house.writes(phone, "xyzzy plugh frobnicate")
     assert house.conversation_with(phone, "queue")["reason"] == "not_understood"
 
 
-def a_text(phone: str, wamid: str, words: str) -> dict[str, Any]:
-    return {"from": phone, "id": wamid, "timestamp": str(int(time.time())), "type": "text", "text": {"body": words}}
+def a_text(house: LaterHouse, phone: str, wamid: str, words: str) -> dict[str, Any]:
+    return {"from": phone, "id": wamid, "timestamp": seconds(house), "type": "text", "text": {"body": words}}
 
 
-def deliver(house: House, value: dict[str, Any]) -> int:
+def seconds(house: LaterHouse) -> str:
+    """The time there, as Meta writes it."""
+    return str(int(house.now().timestamp()))
+
+
+def deliver(house: LaterHouse, value: dict[str, Any]) -> int:
     """Sign and post a body of our own making, as Meta would."""
     secret = json.loads((house.home / "demo.json").read_text())["secrets"]["app_secret"]
     value = {"messaging_product": "whatsapp", "metadata": {"phone_number_id": "100000000000001"}, **value}
@@ -110,7 +115,7 @@ def deliver(house: House, value: dict[str, Any]) -> int:
     return answer.status_code
 
 
-def test_one_body_with_two_contacts_and_a_status_three_times_at_once_and_again(house: House, phone: str) -> None:
+def test_one_body_with_two_contacts_and_a_status_three_times_at_once_and_again(house: LaterHouse, phone: str) -> None:
     other = str(int(phone) + 1)
     for number in (phone, other):  # so that the simulator knows their windows to be open
         house.writes(number, "hello")
@@ -118,8 +123,11 @@ def test_one_body_with_two_contacts_and_a_status_three_times_at_once_and_again(h
     key = house.conversation_with(phone, "bot")["key"]
     wamid = next(m["wamid"] for m in house.chat(phone) if m["direction"] == "out")
     value = {
-        "messages": [a_text(phone, f"wamid.{phone}.b", "thanks"), a_text(other, f"wamid.{other}.b", "hello")],
-        "statuses": [{"id": wamid, "status": "read", "timestamp": str(int(time.time())), "recipient_id": phone}],
+        "messages": [
+            a_text(house, phone, f"wamid.{phone}.b", "thanks"),
+            a_text(house, other, f"wamid.{other}.b", "hello"),
+        ],
+        "statuses": [{"id": wamid, "status": "read", "timestamp": seconds(house), "recipient_id": phone}],
     }
     with ThreadPoolExecutor(3) as pool:
         assert list(pool.map(lambda _: deliver(house, value), range(3))) == [200] * 3
@@ -130,7 +138,7 @@ def test_one_body_with_two_contacts_and_a_status_three_times_at_once_and_again(h
     assert (len(house.heard(phone)), len(house.heard(other))) == (2, 2)
 
 
-def test_health_says_that_all_is_well(house: House) -> None:
+def test_health_says_that_all_is_well(house: LaterHouse) -> None:
     answer = requests.get(f"{house.desk_url}/health", timeout=10)
     assert answer.status_code == 200, answer.text
     assert set(answer.json()) >= {
@@ -142,7 +150,7 @@ def test_health_says_that_all_is_well(house: House) -> None:
     }
 
 
-def test_nothing_without_our_signature_is_let_in(house: House) -> None:
+def test_nothing_without_our_signature_is_let_in(house: LaterHouse) -> None:
     assert requests.post(house.webhook_url, data=b"{}", timeout=10).status_code in {401, 403}
     assert (
         requests.get(
@@ -152,7 +160,7 @@ def test_nothing_without_our_signature_is_let_in(house: House) -> None:
     )
 
 
-def test_no_log_holds_what_was_said_or_who_said_it(house: House, phone: str) -> None:
+def test_no_log_holds_what_was_said_or_who_said_it(house: LaterHouse, phone: str) -> None:
     secret = "blauregenduft"
     house.writes(phone, f"hello {secret}")
     house.hears(phone, ".")

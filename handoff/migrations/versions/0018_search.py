@@ -12,7 +12,7 @@ from alembic import op
 from bot.ledger.folding import LETTERS
 
 revision = "0018_search"
-down_revision = "0011_presence"
+down_revision = "0012_routing"
 branch_labels = None
 depends_on = None
 
@@ -40,7 +40,6 @@ def upgrade() -> None:
         if newest is not None:
             op.bulk_insert(unindexed, [{"kind": table, "up_to": newest}])
     op.create_index("ix_conversations_kept", "conversations", ["holder"], sqlite_where=UNHELD, postgresql_where=UNHELD)
-    op.create_index("ix_conversations_agent", "conversations", ["agent_id", "last_message_at"])
     op.create_index("ix_conversations_contact", "conversations", ["contact_id"])
     op.create_index("ix_notes_conversation", "notes", ["conversation_id", "id"])
 
@@ -101,7 +100,7 @@ def _folded_on_postgresql() -> str:
 
 def downgrade() -> None:
     """Drop them."""
-    for name in ("ix_conversations_kept", "ix_conversations_agent", "ix_conversations_contact"):
+    for name in ("ix_conversations_kept", "ix_conversations_contact"):
         op.drop_index(name, "conversations")
     op.drop_index("ix_notes_conversation", "notes")
     on_postgresql = op.get_bind().dialect.name == "postgresql"

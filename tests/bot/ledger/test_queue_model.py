@@ -1,9 +1,11 @@
-"""Whatever contacts, agents and the clock do in whatever order: one holder, nobody in the queue without a due time,
-nobody forgotten, nobody told twice; the rows are compared with a model after every step.
+"""Whatever contacts, agents, teams and the clock do in whatever order: one holder, nobody with more than they may hold,
+nobody in the queue without a due time, nobody forgotten, nobody told twice; the rows are compared with a model after
+every step.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -16,27 +18,34 @@ from hypothesis import strategies as st
 from bot.content.catalogue import Catalogue
 from bot.content.telling import telling
 from bot.conversation import window_is_open
-from bot.errors import AlreadyTaken, NotYours
-from bot.ledger import alarms, handoffs, promises, teams, transcript
+from bot.errors import AlreadyTaken, AtCapacity, NotYours
+from bot.ledger import alarms, handoffs, needs, promises, teams, transcript
 from bot.ledger.tables import conversations, messages, metadata
 from bot.ledger.tables import handoffs as handoffs_table
 from bot.ledger.transaction import Ledger
 from bot.messages import Text
 from bot.settings import ROOT
 from bot.updates import ContactRef
-from bot.vocabulary import Author, Holder, Reason
+from bot.vocabulary import Author, Holder, NeedOf, Reason, Role, Routing
+from handoff import assignments, giving, members
+from handoff.roles import Account
+from handoff.tables import accounts
 from tests.factories import NOW, a_text, begun, ended, heard
 
 CATALOGUE = Catalogue.load(ROOT / "data" / "responses")
 WAITING = telling(CATALOGUE, "utter_handoff_waiting")
 LATE, STILL = telling(CATALOGUE, "utter_promise_late"), telling(CATALOGUE, "utter_promise_still")
-PEOPLE = 3
+PEOPLE = 4
+MOST = 2  # conversations one agent may hold
+AWAY = timedelta(minutes=30)  # then what an agent has left is in the queue again
+AGENTS = {n: Account(n, f"agent{n}@fernhill.example", f"Agent {n}", Role.AGENT) for n in (1, 2)}
+TEAMS = ("Service", "Returns")  # agents take from the first; the desk gives those of the second
 WEEKS = ("always", "Mon-Fri 9:00-17:00", "Tue 10:00-11:00")
 contacts, agents = st.integers(0, PEOPLE - 1), st.sampled_from([1, 2])
 REASONS = st.sampled_from([Reason.ASKED, Reason.NOT_UNDERSTOOD, Reason.LOST])
 STEPS = st.one_of(
-    st.tuples(st.just("asks"), contacts, REASONS),
-    st.tuples(st.just("asks"), contacts, REASONS),
+    st.tuples(st.just("asks"), contacts, REASONS, st.booleans()),
+    st.tuples(st.just("asks"), contacts, REASONS, st.booleans()),
     st.tuples(
         st.just("time_passes"),
         st.sampled_from([1, 20, 20, 20, 9 * 60, 22 * 60 + 10, 25 * 60]),
@@ -50,8 +59,14 @@ STEPS = st.one_of(
     st.tuples(st.just("writes"), contacts),
     st.tuples(st.just("cancels"), contacts),
     st.tuples(st.just("takes"), contacts, agents),
+    st.tuples(st.just("takes"), contacts, agents),
     st.tuples(st.just("lets_go"), contacts, agents, st.booleans()),
-    st.tuples(st.just("the_hours_change"), st.sampled_from(WEEKS)),
+    st.tuples(st.just("passes_on"), contacts, agents, agents),
+    st.tuples(st.just("passes_to_team"), contacts, agents, st.sampled_from(TEAMS)),
+    st.tuples(st.just("the_desk_gives")),
+    st.tuples(st.just("agents_have_left")),
+    st.tuples(st.just("steps_away"), agents, st.booleans()),
+    st.tuples(st.just("the_hours_change"), st.sampled_from(TEAMS), st.sampled_from(WEEKS)),
 )
 
 
@@ -66,6 +81,7 @@ class Waits:
     due: datetime | None = None  # the time first named since they joined the queue
     asked: datetime | None = None  # to open this window again
     late: int = 0  # how often they were told that it takes longer, since they joined the queue
+    team: str = TEAMS[0]
 
 
 class Queue:
@@ -76,6 +92,7 @@ class Queue:
         self.now = NOW
         _empty(ledger)
         self.them: dict[int, Waits] = {}
+        self.away: set[int] = set()
 
     def _one(self, who: int) -> Waits:
         if who not in self.them:
@@ -98,25 +115,26 @@ class Queue:
         self._one(who)
         self._says(who, "are you there?")
 
-    def asks(self, who: int, reason: Reason) -> None:
-        one = self._one(who)
+    def asks(self, who: int, reason: Reason, boots: bool) -> None:
+        """Whoever speaks of boots is the second team's."""
+        one, wish = self._one(who), "my boots" if boots else ""
         with self.ledger.writing() as tx:
             if one.holder is Holder.AGENT:
                 with pytest.raises(AlreadyTaken):
-                    handoffs.hand_off(tx, one.key, reason=reason, wish="", slots={}, tell=WAITING, now=self.now)
+                    handoffs.hand_off(tx, one.key, reason=reason, wish=wish, slots={}, tell=WAITING, now=self.now)
                 return
-            result = handoffs.hand_off(tx, one.key, reason=reason, wish="", slots={}, tell=WAITING, now=self.now)
+            result = handoffs.hand_off(tx, one.key, reason=reason, wish=wish, slots={}, tell=WAITING, now=self.now)
             due = tx.execute(
                 sa.select(handoffs_table.c.due_at).where(handoffs_table.c.id == result.handoff_id)
             ).scalar()
         assert result.merged is (one.holder is Holder.QUEUE)
         if not result.merged:
-            one.holder, one.due, one.late = Holder.QUEUE, due, 0
-            self._is_kept_to_hours(due)
+            one.holder, one.due, one.late, one.team = Holder.QUEUE, due, 0, TEAMS[boots]
+            self._is_kept_to_hours(one, due)
 
-    def _is_kept_to_hours(self, due: datetime) -> None:
+    def _is_kept_to_hours(self, one: Waits, due: datetime) -> None:
         with self.ledger.reading() as tx:
-            hours = teams.team(tx).hours
+            hours = teams.named(tx, one.team).hours
         assert due > self.now and hours.is_open(due - timedelta(seconds=1)), "nobody is promised a night"
 
     def cancels(self, who: int) -> None:
@@ -131,14 +149,99 @@ class Queue:
 
     def takes(self, who: int, agent: int) -> None:
         one = self._one(who)
+        has_it = one.holder is Holder.AGENT and one.agent == agent
         with self.ledger.writing() as tx:
-            if one.holder is Holder.AGENT and one.agent != agent:
-                with pytest.raises(AlreadyTaken):
-                    handoffs.take(tx, one.key, agent_id=agent, agent_name=f"Agent {agent}", now=self.now)
+            if one.holder is Holder.AGENT and not has_it:
+                with pytest.raises(AlreadyTaken, match=f"Agent {one.agent} has it"):
+                    assignments.take(tx, one.key, AGENTS[agent], self.now)
                 return
-            new = handoffs.take(tx, one.key, agent_id=agent, agent_name=f"Agent {agent}", now=self.now)
-        assert new is (one.holder is not Holder.AGENT)
+            if not has_it and self._load()[agent] == MOST:
+                with pytest.raises(AtCapacity):
+                    assignments.take(tx, one.key, AGENTS[agent], self.now)
+                return
+            new = assignments.take(tx, one.key, AGENTS[agent], self.now)
+        assert new is not has_it
+        self._has(one, agent)
+
+    def _has(self, one: Waits, agent: int) -> None:
+        if one.holder is Holder.BOT:
+            one.team = TEAMS[0]  # they stepped in: no wish is known
         one.holder, one.agent = Holder.AGENT, agent
+
+    def _load(self) -> Counter[int | None]:
+        return Counter(one.agent for one in self.them.values() if one.holder is Holder.AGENT)
+
+    def passes_on(self, who: int, agent: int, to: int) -> None:
+        """To a colleague, or to oneself, which changes nothing."""
+        one, colleague = self._one(who), AGENTS[to].email
+        with self.ledger.writing() as tx:
+            if one.holder is Holder.AGENT and one.agent == to:
+                assignments.transfer(tx, one.key, AGENTS[agent], colleague, "", client_key=None, now=self.now)
+                return
+            if one.holder is not Holder.AGENT or one.agent != agent:
+                with pytest.raises(NotYours):
+                    assignments.transfer(tx, one.key, AGENTS[agent], colleague, "", client_key=None, now=self.now)
+                return
+            if self._load()[to] == MOST:
+                with pytest.raises(AtCapacity, match=f"Agent {to} holds {MOST}"):
+                    assignments.transfer(tx, one.key, AGENTS[agent], colleague, "", client_key=None, now=self.now)
+                return
+            assignments.transfer(tx, one.key, AGENTS[agent], colleague, "", client_key=None, now=self.now)
+        one.agent = to
+
+    def passes_to_team(self, who: int, agent: int, team: str) -> None:
+        one = self._one(who)
+        with self.ledger.writing() as tx:
+            if one.holder is Holder.QUEUE and one.team == team:
+                assignments.transfer_to_team(tx, one.key, AGENTS[agent], team, "", client_key=None, now=self.now)
+                return
+            if one.holder is not Holder.AGENT or one.agent != agent:
+                with pytest.raises(NotYours):
+                    assignments.transfer_to_team(tx, one.key, AGENTS[agent], team, "", client_key=None, now=self.now)
+                return
+            assignments.transfer_to_team(tx, one.key, AGENTS[agent], team, "", client_key=None, now=self.now)
+        one.team = team
+        self._waits_again(one)
+
+    def _waits_again(self, one: Waits) -> None:
+        with self.ledger.reading() as tx:
+            due = tx.execute(sa.select(handoffs_table.c.due_at).where(_open(one.id))).scalar()
+        one.holder, one.agent, one.due, one.late = Holder.QUEUE, None, due, 0
+        self._is_kept_to_hours(one, due)
+
+    def the_desk_gives(self) -> None:
+        """Those who wait for the second team, while it is there, to whoever is there and has room."""
+        there = {agent for agent in AGENTS if agent not in self.away}
+        with self.ledger.writing() as tx:
+            for agent in there:
+                members.see(tx, agent, self.now)
+            is_open = teams.named(tx, TEAMS[1]).hours.is_open(self.now)
+            given = giving.give(tx, self.now)
+            held = {row.id: row.agent_id for row in tx.execute(sa.select(conversations)) if row.agent_id is not None}
+        theirs = [one for one in self._waiting() if one.team == TEAMS[1]]
+        room = sum(MOST - self._load()[agent] for agent in there) if is_open else 0
+        assert given == min(len(theirs), room), "nobody waits while somebody who may have them is free"
+        got = [one for one in theirs if one.id in held]
+        assert len(got) == given and all(held[one.id] in there for one in got)
+        for one in got:
+            self._has(one, held[one.id])
+
+    def agents_have_left(self) -> None:
+        """What contacts have waited for too long is in the queue again."""
+        with self.ledger.writing() as tx:
+            left = handoffs.kept_waiting(tx, self.now - AWAY)
+            assert all(handoffs.leave(tx, waits, tell=LATE, now=self.now) for waits in left)
+            assert handoffs.kept_waiting(tx, self.now - AWAY) == []
+        by_id = {one.id: one for one in self.them.values()}
+        for waits in left:
+            one = by_id[waits.conversation_id]
+            assert (one.holder, one.agent) == (Holder.AGENT, waits.agent_id)
+            self._waits_again(one)
+
+    def steps_away(self, agent: int, back: bool) -> None:
+        with self.ledger.writing() as tx:
+            members.be(tx, agent, available=back, now=self.now)
+        self.away = self.away - {agent} if back else self.away | {agent}
 
     def lets_go(self, who: int, agent: int, back: bool) -> None:
         one = self._one(who)
@@ -152,14 +255,13 @@ class Queue:
                 one.holder, one.agent = Holder.BOT, None
                 return
             handoffs.requeue(tx, one.key, agent_id=agent, now=self.now)
-            due = tx.execute(sa.select(handoffs_table.c.due_at).where(_open(one.id))).scalar()
-        one.holder, one.agent, one.due, one.late = Holder.QUEUE, None, due, 0
-        self._is_kept_to_hours(due)
+        self._waits_again(one)
 
-    def the_hours_change(self, week: str) -> None:
+    def the_hours_change(self, team: str, week: str) -> None:
         """What was promised before stays as it is."""
         with self.ledger.writing() as tx:
-            teams.change(tx, teams.FIRST, zone="Europe/London", week=week, exceptions="12-25 closed", within_min=15)
+            team_id = teams.named(tx, team).id
+            teams.change(tx, team_id, zone="Europe/London", week=week, exceptions="12-25 closed", within_min=15)
 
     def time_passes(self, minutes: int, watched: bool) -> None:
         """The watch may have been down meanwhile."""
@@ -203,18 +305,22 @@ class Queue:
             return {row[0]: row[1] for row in rows}
 
     def check(self) -> None:
-        """After every step: one holder, one open handoff where a person is asked, due, and in the queue once."""
+        """After every step: one holder, nobody with too many, one open handoff where a person is asked, due, and in the
+        queue once.
+        """
         with self.ledger.reading() as tx:
             held = {row.id: (row.holder, row.agent_id) for row in tx.execute(sa.select(conversations))}
             open_ = tx.execute(sa.select(handoffs_table).where(handoffs_table.c.closed_at.is_(None))).all()
             queue = [one.id for one in transcript.queue(tx, self.now)]
+            names = teams.names(tx)
         assert held == {one.id: (one.holder, one.agent) for one in self.them.values()}
+        assert all(count <= MOST for agent, count in Counter(agent for _, agent in held.values()).items() if agent)
         with_people = [one.id for one in self.them.values() if one.holder is not Holder.BOT]
         assert sorted(row.conversation_id for row in open_) == sorted(with_people)
         due = {row.conversation_id: row for row in open_}
         for one in self._waiting():
             row = due[one.id]
-            assert row.due_at is not None and row.taken_at is None
+            assert row.due_at is not None and row.taken_at is None and names[row.team_id] == one.team
             assert (row.broken_at is not None) is bool(one.late)
             assert row.due_at == one.due, "asking again, or new hours, move nobody's due time"
         assert sorted(queue) == sorted(one.id for one in self._waiting()), "everybody who waits, each once"
@@ -225,12 +331,21 @@ def _open(conversation_id: int) -> Any:
 
 
 def _empty(ledger: Ledger) -> None:
-    """Forget everything but the team, who is always there again."""
+    """Forget everything but the first team, who is always there again; there are two agents, and a second team."""
     with ledger.writing() as tx:
         for table in reversed(metadata.sorted_tables):
             if table.name != "teams":
                 tx.execute(sa.delete(table))
+        tx.execute(sa.delete(metadata.tables["teams"]).where(metadata.tables["teams"].c.id != teams.FIRST))
         teams.change(tx, teams.FIRST, zone="UTC", week="always", exceptions="", within_min=15)
+        second = teams.make(tx, TEAMS[1]).id
+        teams.route(tx, second, routing=Routing.LEAST_LOADED, capacity=MOST)
+        needs.add(tx, of=NeedOf.WORD, value="boots", skill="", team_id=second)
+        for agent in AGENTS.values():
+            row = {"id": agent.id, "email": agent.email, "name": agent.name, "role": agent.role, "created_at": NOW}
+            tx.execute(sa.insert(accounts).values(**row, password_hash="", must_change_password=False))
+            members.work_in(tx, agent.id, {teams.FIRST, second})
+            members.equip(tx, agent.id, skills=(), own=MOST)
 
 
 @settings(
