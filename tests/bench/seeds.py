@@ -62,8 +62,8 @@ class Size:
 
     messages: int = 1_000_000
     conversations: int = 50_000
-    queue: int = 150
-    held: int = 900
+    queue_in: int = 333  # one of so many waits …
+    held_in: int = 55  # … and one of so many is with an agent
 
 
 @dataclass(frozen=True)
@@ -142,7 +142,7 @@ def _look_over(ledger: Ledger) -> None:
 
 
 def _holders(size: Size, luck: random.Random) -> list[str]:
-    found = ["queue"] * size.queue + ["agent"] * size.held
+    found = ["queue"] * (size.conversations // size.queue_in) + ["agent"] * (size.conversations // size.held_in)
     found += ["bot"] * (size.conversations - len(found))
     luck.shuffle(found)
     return found
