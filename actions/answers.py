@@ -6,7 +6,7 @@ from rasa_sdk import Tracker
 from rasa_sdk.events import EventType
 from rasa_sdk.executor import CollectingDispatcher
 
-from actions.polite import PoliteAction, leave_form, pass_on, take_back
+from actions.polite import PoliteAction, leave_form, pass_on, pass_on_unreadable, take_back
 from actions.surroundings import Surroundings
 from actions.turn import intent_of, is_waiting, said_before
 from bot.vocabulary import Reason
@@ -25,7 +25,7 @@ class ActionAffirm(PoliteAction):
         """Take yes for an answer to an offer; otherwise ask what for."""
         asked = said_before(tracker)
         if "utter_media_unreadable" in asked:
-            return pass_on(around, dispatcher, tracker, Reason.UNREADABLE, "utter_handoff_unreadable")
+            return pass_on_unreadable(around, dispatcher, tracker)
         if "utter_other_service" in asked:
             return pass_on(around, dispatcher, tracker, Reason.ASKED, "utter_handoff_waiting")
         if not tracker.active_loop.get("name"):  # inside a form its question is asked again

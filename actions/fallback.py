@@ -8,7 +8,7 @@ from rasa_sdk.executor import CollectingDispatcher
 
 from actions.polite import PoliteAction, pass_on, say_nothing
 from actions.surroundings import Surroundings
-from actions.turn import entity_of, guess_of, has_returned, is_waiting, said_before
+from actions.turn import entity_of, guess_of, has_returned, is_waiting, misses, said_before
 from bot.vocabulary import Reason
 
 IN_FORM = {"order_number": "utter_fallback_order_number", "delivery_postcode": "utter_fallback_postcode"}
@@ -40,8 +40,7 @@ class ActionFallback(PoliteAction):
             say_nothing(dispatcher)
             return [FollowupAction(form or "action_listen")]
         if NOT_UNDERSTOOD & set(said_before(tracker)) and not has_returned(tracker):
-            left = pass_on(around, dispatcher, tracker, Reason.NOT_UNDERSTOOD, "utter_handoff_not_understood")
-            return [*left, FollowupAction("action_listen")]
+            return [*_give_up(around, dispatcher, tracker), FollowupAction("action_listen")]
         asked = tracker.get_slot("requested_slot") if form else None
         dispatcher.utter_message(response=IN_FORM.get(asked or "", "utter_fallback"))
         return [FollowupAction(form or "action_listen")]  # a form asks its question again
@@ -60,7 +59,7 @@ class ActionOutOfScope(PoliteAction):
             say_nothing(dispatcher)
             return []
         if NOT_UNDERSTOOD & set(said_before(tracker)) and not has_returned(tracker):
-            return pass_on(around, dispatcher, tracker, Reason.NOT_UNDERSTOOD, "utter_handoff_not_understood")
+            return _give_up(around, dispatcher, tracker)
         dispatcher.utter_message(response="utter_out_of_scope")
         return []
 
@@ -80,3 +79,9 @@ class ActionOtherService(PoliteAction):
             dispatcher.utter_message(response="utter_other_service")
         # Out of a form, but with the order number: whoever takes over will want it.
         return [ActiveLoop(None), SlotSet("requested_slot", None)]
+
+
+def _give_up(around: Surroundings, dispatcher: CollectingDispatcher, tracker: Tracker) -> list[EventType]:
+    """Pass on who was not understood twice, with both messages as evidence."""
+    reason, evidence = Reason.NOT_UNDERSTOOD, misses(tracker)
+    return pass_on(around, dispatcher, tracker, reason, "utter_handoff_not_understood", evidence=evidence)

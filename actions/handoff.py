@@ -6,7 +6,7 @@ from rasa_sdk import Tracker
 from rasa_sdk.events import EventType
 from rasa_sdk.executor import CollectingDispatcher
 
-from actions.polite import PoliteAction, pass_on, say_nothing, take_back
+from actions.polite import PoliteAction, pass_on, pass_on_unreadable, say_nothing, take_back
 from actions.surroundings import Surroundings
 from actions.turn import entity_of, is_waiting, said_before
 from bot.vocabulary import Reason
@@ -37,7 +37,7 @@ class ActionHandOff(PoliteAction):
     def act(self, around: Surroundings, dispatcher: CollectingDispatcher, tracker: Tracker) -> list[EventType]:
         """Always hand off, whatever else is going on."""
         if "utter_media_unreadable" in said_before(tracker):
-            return pass_on(around, dispatcher, tracker, Reason.UNREADABLE, "utter_handoff_unreadable")
+            return pass_on_unreadable(around, dispatcher, tracker)
         return pass_on(around, dispatcher, tracker, Reason.ASKED, "utter_handoff_waiting")
 
 

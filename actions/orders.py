@@ -17,8 +17,9 @@ from actions.backoffice import BackofficeDown, Order
 from actions.polite import PoliteAction, leave_form, pass_on
 from actions.surroundings import Surroundings
 from actions.turn import acted_already, entity_of, intent_of
+from bot.evidence import Fact
 from bot.ledger import transcript
-from bot.vocabulary import Reason
+from bot.vocabulary import Clue, Reason
 
 FORM = "order_form"
 TRIES = 3
@@ -127,7 +128,9 @@ class ActionOrderStatus(PoliteAction):
             )
             return [*leave_form(), SlotSet("order_shown", order.number)]
         if int(tracker.get_slot("order_tries") or 0) >= TRIES:
-            return pass_on(around, dispatcher, tracker, Reason.NOT_UNDERSTOOD, "utter_handoff_order_not_found")
+            failed = [Fact(Clue.FORM, FORM), Fact(Clue.SLOT, "order_number"), Fact(Clue.SLOT, "delivery_postcode")]
+            words = "utter_handoff_order_not_found"
+            return pass_on(around, dispatcher, tracker, Reason.FORM_FAILED, words, evidence=failed)
         return [FollowupAction(FORM)]
 
     @staticmethod

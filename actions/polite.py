@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from typing import Any
 
 from rasa_sdk import Action, Tracker
@@ -13,13 +15,14 @@ from rasa_sdk.executor import CollectingDispatcher
 
 from actions.backoffice import BackofficeDown
 from actions.surroundings import Surroundings, surroundings
-from actions.turn import introduces_itself, slots_for_agents, turn_id_of, wish_of
+from actions.turn import introduces_itself, said, slots_for_agents, turn_id_of, wish_of
 from bot import clock
 from bot.content.telling import telling
 from bot.errors import AlreadyTaken
+from bot.evidence import Fact
 from bot.ledger import handoffs
 from bot.messages import Text
-from bot.vocabulary import Reason
+from bot.vocabulary import Clue, Reason
 
 log = logging.getLogger(__name__)
 
@@ -39,27 +42,36 @@ class PoliteAction(Action, ABC):  # type: ignore[misc]  # rasa_sdk has no types
 
     async def run(self, dispatcher: CollectingDispatcher, tracker: Tracker, domain: dict[str, Any]) -> list[EventType]:
         """Do it in time, pass the contact on when the shop is down, apologise when something else breaks."""
-        said = CollectingDispatcher()  # of its own: words of a thread we gave up on must not follow later
+        spoken = CollectingDispatcher()  # of its own: words of a thread we gave up on must not follow later
         try:
-            events = await asyncio.wait_for(asyncio.to_thread(self._act, said, tracker), PATIENCE)
+            events = await asyncio.wait_for(asyncio.to_thread(self._act, spoken, tracker), PATIENCE)
         except Exception:  # Rasa would swallow it and say nothing
             log.exception("an action failed", extra={"action": self.name(), "conversation": tracker.sender_id})
             dispatcher.utter_message(response="utter_turn_failed")
             return []
-        dispatcher.messages.extend(said.messages)
+        dispatcher.messages.extend(spoken.messages)
         return events
 
-    def _act(self, said: CollectingDispatcher, tracker: Tracker) -> list[EventType]:
+    def _act(self, spoken: CollectingDispatcher, tracker: Tracker) -> list[EventType]:
         around = surroundings()
         try:
-            return self.act(around, said, tracker)
+            return self.act(around, spoken, tracker)
         except BackofficeDown as error:
             log.warning("the backoffice is down", extra={"action": self.name(), "why": str(error)})
-            return pass_on(around, said, tracker, Reason.BACKOFFICE_DOWN, "utter_handoff_backoffice_down")
+            asked = Fact(Clue.CALL, _call(tracker, error))
+            return pass_on(
+                around, spoken, tracker, Reason.BACKOFFICE_DOWN, "utter_handoff_backoffice_down", evidence=[asked]
+            )  # fmt: skip
 
 
 def pass_on(
-    around: Surroundings, dispatcher: CollectingDispatcher, tracker: Tracker, reason: Reason, sentence: str
+    around: Surroundings,
+    dispatcher: CollectingDispatcher,
+    tracker: Tracker,
+    reason: Reason,
+    sentence: str,
+    *,
+    evidence: Sequence[Fact] = (),
 ) -> list[EventType]:
     """Hand the conversation to the people at the desk and leave everything the bot was at.
 
@@ -81,7 +93,9 @@ def pass_on(
                     around.catalogue,
                     "utter_handoff_still_waiting" if waiting else sentence,
                     before=_introduction(around, dispatcher, tracker),
+                    heard=around.bot_invited,
                 ),
+                evidence=evidence or [said(tracker)],
                 now=clock.now(),
             )
     except AlreadyTaken:
@@ -89,6 +103,21 @@ def pass_on(
         return leave_form()
     # Guesses at other people's orders are not forgiven while nobody has looked.
     return leave_form() if result.merged else [*leave_form(), SlotSet("order_tries", 0)]
+
+
+def _call(tracker: Tracker, error: BackofficeDown) -> str:
+    """Say what was asked of the shop, and what came instead of an answer."""
+    asked = "an order by its number" if tracker.get_slot("order_number") else "the orders of this phone"
+    why = re.search(r"\((.+)\)$", str(error))
+    return f"{asked}: {why[1]}" if why else asked
+
+
+def pass_on_unreadable(around: Surroundings, dispatcher: CollectingDispatcher, tracker: Tracker) -> list[EventType]:
+    """Hand on what the bot could not read, saying what it was."""
+    kind = Fact(Clue.KIND, str(tracker.get_slot("media_kind") or ""))
+    return pass_on(
+        around, dispatcher, tracker, Reason.UNREADABLE, "utter_handoff_unreadable", evidence=[kind, said(tracker)]
+    )  # fmt: skip
 
 
 def take_back(
@@ -117,8 +146,8 @@ def _introduction(around: Surroundings, dispatcher: CollectingDispatcher, tracke
     if not introduces_itself(tracker):
         return ""
     dispatcher.utter_message(json_message={"introduced": True})
-    said = around.catalogue.say("utter_introduction")
-    return said.text if isinstance(said, Text) else ""
+    words = around.catalogue.say("utter_introduction")
+    return words.text if isinstance(words, Text) else ""
 
 
 def leave_form() -> list[EventType]:

@@ -23,6 +23,7 @@ class Surroundings:
     catalogue: Catalogue
     backoffice: Backoffice
     places: Places
+    bot_invited: bool = True  # it hears contacts who wait for a person
 
 
 @lru_cache(maxsize=1)
@@ -34,6 +35,7 @@ def surroundings() -> Surroundings:
         catalogue=Catalogue.load(ROOT / "data" / "responses"),
         backoffice=backoffice_of(settings),
         places=Places.load(ROOT / "data" / "lookups"),
+        bot_invited=settings.bot_invited,
     )
 
 

@@ -6,7 +6,8 @@ from typing import Any
 
 from rasa_sdk import Tracker
 
-from bot.vocabulary import Holder
+from bot.evidence import Fact
+from bot.vocabulary import Clue, Holder
 
 # After one of these the contact's next word is an answer to it, so the wish is what was said before.
 OFFERS = {"utter_other_service", "utter_media_unreadable", "utter_fallback", "utter_out_of_scope"}
@@ -79,6 +80,30 @@ def wish_of(tracker: Tracker) -> str:
 def slots_for_agents(tracker: Tracker) -> dict[str, Any]:
     """Return the slots a person will want to see."""
     return {name: tracker.get_slot(name) for name in KEPT_FOR_AGENTS if tracker.get_slot(name)}
+
+
+def said(tracker: Tracker) -> Fact:
+    """Return what the contact has just said, as evidence."""
+    return Fact(Clue.SAID, turn_id=turn_id_of(tracker))
+
+
+def misses(tracker: Tracker, count: int = 2) -> list[Fact]:
+    """Return the contact's last messages as evidence that the bot did not understand: its guess, and how sure."""
+    heard = [event for event in tracker.events if event.get("event") == "user"][-count:]
+    return [_miss(event) for event in heard]
+
+
+def _miss(event: dict[str, Any]) -> Fact:
+    ranking = (event.get("parse_data") or {}).get("intent_ranking") or []
+    guess: dict[str, Any] = next((item for item in ranking if item.get("name") != "nlu_fallback"), {})
+    turn_id = (event.get("metadata") or {}).get("turn_id")
+    score = guess.get("confidence")
+    return Fact(
+        Clue.MISSED,
+        str(guess.get("name") or ""),
+        turn_id=int(turn_id) if turn_id is not None else None,
+        score=round(float(score), 3) if score is not None else None,
+    )
 
 
 def _since(tracker: Tracker, messages: int) -> list[dict[str, Any]]:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime, timedelta, timezone
 
 from bot.vocabulary import MOVES, Holder, Move, Reason
 
 WINDOW = timedelta(hours=24)
 WINDOW_MARGIN = timedelta(minutes=5)  # Meta's clock is not ours
+NEVER = datetime(9000, 1, 1, tzinfo=timezone.utc)  # when the window of a channel closes that has none
+CHANNEL = "channel:"  # what stands before the name of another bot's channel, in the place of one of our numbers
 BURST_MAX = timedelta(seconds=1.5)  # however the burst goes on, the first message waits no longer than this
 TYPING_SPEED = 12.0  # characters a second: faster than anybody types on a phone
 QUICK_TYPING = 7.0  # characters a second: few people type faster, on a phone or a keyboard
@@ -174,3 +176,8 @@ def window_ends(sent_at: datetime) -> datetime:
 def window_is_open(ends: datetime | None, now: datetime) -> bool:
     """Say whether anything but a template may be sent."""
     return ends is not None and now < ends
+
+
+def channel_of(phone_number_id: str) -> str:
+    """Return the name of the channel a guest speaks on; "" for WhatsApp."""
+    return phone_number_id.removeprefix(CHANNEL) if phone_number_id.startswith(CHANNEL) else ""

@@ -67,6 +67,14 @@ class BadHours(BotError):
     """These opening hours can't be read."""
 
 
+class BadSnooze(BotError):
+    """Until when it is put aside can't be that."""
+
+
+class BadOutcome(BotError):
+    """A handoff can't end like that."""
+
+
 class UnknownTeam(BotError):
     """There is no such team."""
 
@@ -89,3 +97,15 @@ class AtCapacity(BotError):
 
 class TrainingFailed(BotError):
     """The bot could not be trained."""
+
+
+class UnknownHook(BotError):
+    """There is no such hook."""
+
+
+class UnknownHandoff(BotError):
+    """There is no such handoff, or it was not you who brought it."""
+
+
+class Closed(BotError):
+    """This handoff is closed: the bot that brought it has the conversation again."""

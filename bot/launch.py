@@ -88,6 +88,7 @@ def _run(settings: Settings, *, simulated: bool, kept: _Kept | None) -> int:
         if running.wait_until_ready(stopping):
             _say(f"Ready after {time.monotonic() - started:.0f} s")
             _say(_welcome(settings, accounts) if simulated else _serving(settings))
+            _say_setup_code(settings, env)
             running.keep(stopping)
     _say("Stopped")
     return 0
@@ -156,6 +157,8 @@ def environment(settings: Settings) -> dict[str, str]:
         "BATON_PHONE_QUIET_MIN": f"{settings.phone_quiet_min:g}",
         "WHATSAPP_MESSAGES_PER_SECOND": f"{settings.messages_per_second:g}",
         "BATON_KEEP_DELIVERIES_DAYS": str(settings.keep_deliveries_days),
+        "BATON_HOOKS_PRIVATE": _yes(settings.hooks_private),
+        "BATON_KEEP_AUDIT_DAYS": str(settings.keep_audit_days),
         "BATON_HOST": settings.host,
         "BATON_HOME": str(settings.home),
         "RASA_PORT": str(settings.rasa_port),
@@ -222,6 +225,15 @@ def _demo_accounts(kept: _Kept, settings: Settings, env: Mapping[str, str]) -> l
         passwords = list(pool.map(lambda one: password(*one), DEMO_ACCOUNTS))
     kept.keep(name, {email: word for (email, _, _), word in zip(DEMO_ACCOUNTS, passwords, strict=True)})
     return [(email, word, role) for (email, role, _), word in zip(DEMO_ACCOUNTS, passwords, strict=True)]
+
+
+def _say_setup_code(settings: Settings, env: Mapping[str, str]) -> None:
+    """Print what the first admin needs, where nobody can sign in yet."""
+    command = [sys.executable, "-m", "handoff", "setup-code"]
+    said = subprocess.run(command, env=dict(env), cwd=ROOT, capture_output=True, text=True, check=False)
+    if said.returncode == 0:
+        _say(f"Nobody can sign in yet. Set the desk up at http://{settings.loopback}:{settings.desk_port}/setup")
+        _say(f"with the code {said.stdout.strip()} (good for a day)")
 
 
 def _refuse_taken_ports(settings: Settings, simulated: bool) -> None:

@@ -22,14 +22,26 @@ MONTHS = (
     "December",
 )  # fmt: skip
 
-# How much sooner than promised somebody is wanted there. An undelivered answer and a photo are ordinary matters.
+# The weight of each reason: how much sooner than promised somebody is wanted there. As a time and not as a number, so
+# that it can be said ("ten minutes ahead") and so that who weighs little is still reached.
 HEAD_STARTS: dict[Reason, timedelta] = {
+    Reason.SENSITIVE: timedelta(minutes=30),  # somebody may come to harm
+    Reason.FRUSTRATED: timedelta(minutes=15),  # they are about to leave
     Reason.LOST: timedelta(minutes=10),  # we have failed them
     Reason.SILENT: timedelta(minutes=10),
     Reason.UNDELIVERED: timedelta(minutes=10),
+    Reason.FORM_FAILED: timedelta(minutes=5),  # they have tried for long
+    Reason.NOT_UNDERSTOOD: timedelta(minutes=5),
+    Reason.BACKOFFICE_DOWN: timedelta(0),  # ordinary matters
+    Reason.ASKED: timedelta(0),
+    Reason.UNREADABLE: timedelta(0),
+    Reason.LANGUAGE: timedelta(0),
+    Reason.STEPPED_IN: timedelta(0),  # put back by who had them
+    Reason.PHONE: timedelta(0),
     Reason.FLOOD: -timedelta(hours=2),
     Reason.MACHINE: -timedelta(hours=2),  # another bot can wait
 }
+CAME_BACK = timedelta(minutes=30)  # ahead of the others: who was served, was given back and needs a person again
 
 
 class Telling(str, Enum):
@@ -116,6 +128,7 @@ class Waiting:
     reason: Reason
     due_at: datetime
     window_ends: datetime | None
+    came_back: bool = False  # within minutes of being given back: they keep the place they had
 
 
 @dataclass(frozen=True)
@@ -131,7 +144,7 @@ def urgency(one: Waiting, now: datetime) -> Urgency:
 
     Both are fixed moments, so nobody's place changes by waiting, and nobody waits for ever.
     """
-    ahead = HEAD_STARTS.get(one.reason, timedelta(0))
+    ahead = HEAD_STARTS[one.reason] + (CAME_BACK if one.came_back else timedelta(0))
     by, because = one.due_at - ahead, "promise"
     if one.window_ends is not None and one.window_ends - WINDOW_MARGIN > now:
         closes = one.window_ends - BEFORE_WINDOW_CLOSES

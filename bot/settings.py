@@ -48,6 +48,9 @@ class Settings:
     agent_away_min: float = 10  # how long a contact waits for an agent who is gone, before others see them again
     agent_silent_min: float = 30  # … and for one who is there; 0: for ever
     alert_after_min: float = 5  # how long a contact waits for a person before people away from the desk are told
+    close_idle_h: float = 20  # what an agent has and nobody writes in any more is given back after that; 0: never
+    ask_csat: bool = True  # ask contacts how they found the people
+    window_template: tuple[str, str] | None = None  # name and language; sent before a window closes on who waits
     backoffice_url: str = ""
     demo_shop: bool = False  # set by `make up` only
     bot_invited: bool = True  # may the bot help while a contact waits in the queue
@@ -59,6 +62,8 @@ class Settings:
     phone_quiet_min: float = 30  # how long after an answer from the phone the bot stays silent
     messages_per_second: float = 80  # what one of our numbers may send; Meta's default
     keep_deliveries_days: int = 30  # how long Meta's bodies are kept once they are dealt with
+    hooks_private: bool = False  # may hooks lead into our own network
+    keep_audit_days: int = 400  # how long who did what at the desk is kept
     host: str = "127.0.0.1"
     rasa_port: int = 5005  # the webhook
     bot_port: int = 0  # Rasa itself, on loopback; 0: whatever is free
@@ -104,6 +109,9 @@ class Settings:
             agent_away_min=number("BATON_AGENT_AWAY_MIN", cls.agent_away_min, 0, 24 * 60),
             agent_silent_min=number("BATON_AGENT_SILENT_MIN", cls.agent_silent_min, 0, 24 * 60),
             alert_after_min=number("BATON_ALERT_AFTER_MIN", cls.alert_after_min, 0.01, 24 * 60),
+            close_idle_h=number("BATON_CLOSE_IDLE_H", cls.close_idle_h, 0, 24 * 30),
+            ask_csat=yes("BATON_ASK_CSAT", cls.ask_csat),
+            window_template=said.template("BATON_WINDOW_TEMPLATE"),
             backoffice_url=url("BACKOFFICE_URL", ""),
             demo_shop=yes("BATON_DEMO_SHOP", False),
             bot_invited=yes("BATON_BOT_INVITED", True),
@@ -115,6 +123,8 @@ class Settings:
             phone_quiet_min=number("BATON_PHONE_QUIET_MIN", cls.phone_quiet_min, 0.01, 24 * 60),
             messages_per_second=number("WHATSAPP_MESSAGES_PER_SECOND", cls.messages_per_second, 1, 1000),
             keep_deliveries_days=int(number("BATON_KEEP_DELIVERIES_DAYS", cls.keep_deliveries_days, 7, 3650)),
+            hooks_private=yes("BATON_HOOKS_PRIVATE", False),
+            keep_audit_days=int(number("BATON_KEEP_AUDIT_DAYS", cls.keep_audit_days, 30, 3650)),
             host=text("BATON_HOST", cls.host),
             rasa_port=port("RASA_PORT", cls.rasa_port),
             bot_port=int(number("BOT_PORT", cls.bot_port, 0, 65535)),
@@ -172,6 +182,15 @@ class _Said:
         if not least <= found <= most:
             raise BadSettings(f"{name} is {words!r}; it must be a number from {least:g} to {most:g}")
         return found
+
+    def template(self, name: str) -> tuple[str, str] | None:
+        words = self.text(name)
+        template, _, language = words.partition("/")
+        if words and not (template.strip() and language.strip()):
+            raise BadSettings(
+                f"{name} is {words!r}; it must be a template's name and language, like still_waiting/en_GB"
+            )
+        return (template.strip(), language.strip()) if words else None
 
     def url(self, name: str, default: str) -> str:
         words = self.text(name, default).rstrip("/")

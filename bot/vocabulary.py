@@ -116,7 +116,11 @@ class Reason(str, Enum):
     """Why a conversation was handed off."""
 
     ASKED = "asked"
-    NOT_UNDERSTOOD = "not_understood"
+    NOT_UNDERSTOOD = "not_understood"  # twice
+    FRUSTRATED = "frustrated"
+    SENSITIVE = "sensitive"  # an injury, money that is gone, a threat: nothing for a bot
+    FORM_FAILED = "form_failed"  # what the bot needs to know did not come together
+    LANGUAGE = "language"  # one the bot does not speak
     BACKOFFICE_DOWN = "backoffice_down"
     SILENT = "silent"
     LOST = "lost"
@@ -131,8 +135,34 @@ class Reason(str, Enum):
 class Outcome(str, Enum):
     """How a handoff ended."""
 
-    GIVEN_BACK = "given_back"
+    GIVEN_BACK = "given_back"  # and nobody said how it went
     CANCELLED = "cancelled"  # the contact would rather go on with the bot
+    SOLVED = "solved"
+    NOT_SOLVED = "not_solved"
+    ELSEWHERE = "elsewhere"  # other people see to it now: the store, the carrier
+    SPAM = "spam"
+    NO_ANSWER = "no_answer"  # none was needed
+    IDLE = "idle"  # the agent had the last word, and the contact has been quiet since
+
+
+class Csat(str, Enum):
+    """How satisfied a contact was with the people, as they tapped."""
+
+    GOOD = "good"
+    SO_SO = "so_so"
+    BAD = "bad"
+
+
+class Clue(str, Enum):
+    """What kind of fact speaks for a handoff's reason."""
+
+    SAID = "said"  # what the contact wrote
+    MISSED = "missed"  # what they wrote and the bot did not understand, with its guess and how sure it was
+    FORM = "form"  # which one failed
+    SLOT = "slot"  # what it could not fill
+    CALL = "call"  # what the backoffice was asked and did not answer
+    KIND = "kind"  # of message, that the bot can't read
+    SPOKEN = "spoken"  # the language, as far as one can tell
 
 
 class Routing(str, Enum):
@@ -159,3 +189,21 @@ class Role(str, Enum):
     SUPERVISOR = "supervisor"
     CONTENT = "content"
     ADMIN = "admin"
+
+
+class Happening(str, Enum):
+    """What programs of others are told of by a hook."""
+
+    MESSAGE_CREATED = "message.created"
+    HANDOFF_CREATED = "handoff.created"
+    HANDOFF_TAKEN = "handoff.taken"
+    HANDOFF_REQUEUED = "handoff.requeued"
+    HANDOFF_CLOSED = "handoff.closed"
+
+
+class CallState(str, Enum):
+    """What became of telling one hook of one happening."""
+
+    WAITING = "waiting"
+    DELIVERED = "delivered"
+    FAILED = "failed"  # tried for days; somebody may have it tried again

@@ -13,18 +13,20 @@ from bot.ledger.transaction import Transaction
 from bot.ledger.transcript import Conversation
 from bot.messages import MEDIA_MAX_BYTES, TEXT_MAX, can_be_kept
 from bot.vocabulary import Author, Holder, UpdateState
-from handoff import assignments, guard, members, refusals, shapes
+from handoff import assignments, endings, guard, members, paging, refusals, shapes, snoozing
 from handoff.assignments import UnknownDelivery, UnknownMessage, Written
+from handoff.bodies import body as _body
+from handoff.bodies import client_key as _client_key
+from handoff.bodies import json as _json
+from handoff.bodies import number as _number
 from handoff.filling import Wanted
 from handoff.parts import parts
 from handoff.refusals import BadBody
-from handoff.roles import Deed
+from handoff.roles import Deed, Scope
 
 blueprint = Blueprint("api", __name__, url_prefix="/api/v1")
 
 LISTED = 1000
-KEY_MAX = 255
-ID_DIGITS = 18  # more than any database counts to
 
 
 @blueprint.get("/conversations")
@@ -34,9 +36,12 @@ def conversations() -> Response:
     asked = request.args.get("holder")
     if asked is not None and asked not in {holder.value for holder in Holder}:
         raise BadBody(f"(holder is {asked!r}; it must be bot, queue or agent)")
+    holder = Holder(asked) if asked else None
+    if {"limit", "after", "agent"} & set(request.args):
+        return paging.conversations(holder)
     with parts().ledger.reading() as tx:
         guard.who().require(Deed.READ)
-        found, is_all = _listed(tx, Holder(asked) if asked else None)
+        found, is_all = _listed(tx, holder)
     answer = jsonify([shapes.conversation(one) for one in found])
     if not is_all:
         answer.headers["Baton-More"] = "true"  # the list itself has no room for it
@@ -73,7 +78,9 @@ def conversation(key: str) -> Response:
 @blueprint.get("/conversations/<key>/messages")
 @guard.with_token
 def messages(key: str) -> Response:
-    """List what was said and noted, oldest first."""
+    """List what was said and noted, oldest first; with `after` or `limit` a part of it."""
+    if {"limit", "after"} & set(request.args):
+        return paging.messages(key)
     with parts().ledger.reading() as tx:
         one = transcript.conversation(tx, key)
         said = transcript.messages_of(tx, one.id, transcript.EVERYTHING)
@@ -99,7 +106,7 @@ def take(key: str) -> Response:
 def requeue(key: str) -> Response:
     """Put it back into the queue."""
     with parts().ledger.writing() as tx:
-        assignments.requeue(tx, key, guard.who(), parts().now())
+        assignments.requeue(tx, key, guard.who(), parts().now(), tell=parts().requeued())
     return _conversation(key)
 
 
@@ -117,18 +124,55 @@ def transfer(key: str) -> Response:
         if isinstance(to, str):
             kept = assignments.transfer(tx, key, who, to, text, client_key=client_key, now=now, beyond=beyond)
         else:
-            kept = assignments.transfer_to_team(tx, key, who, named[0], text, client_key=client_key, now=now)
+            kept = assignments.transfer_to_team(
+                tx, key, who, named[0], text, client_key=client_key, now=now, tell=parts().requeued()
+            )  # fmt: skip
     return _conversation(kept)
 
 
 @blueprint.post("/conversations/<key>/give_back")
 @guard.with_token
 def give_back(key: str) -> Response:
-    """Return it to the bot."""
-    goodbye = parts().goodbye()
+    """Return it to the bot; the body may say how it went."""
+    guard.who().require(Deed.SPEAK)
+    goodbye, ends = parts().goodbye(), endings.read(_body() if request.get_data() else {})
     with parts().ledger.writing() as tx:
-        assignments.give_back(tx, key, guard.who(), goodbye, parts().now())
+        assignments.give_back(tx, key, guard.who(), goodbye, parts().now(), ends=ends, ask=parts().ask_csat())
     return _conversation(key)
+
+
+@blueprint.post("/conversations/<key>/snooze")
+@guard.with_token
+def snooze(key: str) -> Response:
+    """Put it aside until a time, or until the contact writes."""
+    guard.who().require(Deed.SPEAK)
+    body, now = _body(), parts().now()
+    if not isinstance(body.get("tell", False), bool):
+        raise BadBody('("tell" is true or false)')
+    with parts().ledger.writing() as tx:
+        hours = assignments.hours_of(tx, key)
+        wanted = snoozing.said(body.get("until"), tells=body.get("tell", False), now=now, hours=hours)
+        assignments.snooze(tx, key, guard.who(), wanted, words=parts().snoozed(wanted.when), now=now)
+    return _conversation(key)
+
+
+@blueprint.post("/conversations/<key>/wake")
+@guard.with_token
+def wake(key: str) -> Response:
+    """Take it up again before its time."""
+    with parts().ledger.writing() as tx:
+        assignments.wake(tx, key, guard.who(), parts().now())
+    return _conversation(key)
+
+
+@blueprint.get("/conversations/<key>/handoffs")
+@guard.with_token
+def handoffs(key: str) -> Response:
+    """List every time a person was needed: why, how it went, how long it took. Oldest first."""
+    with parts().ledger.reading() as tx:
+        guard.who().require(Deed.READ)
+        found = transcript.episodes_of(tx, transcript.conversation(tx, key).id)
+    return jsonify([shapes.episode(one) for one in found])
 
 
 @blueprint.post("/conversations/<key>/reply")
@@ -226,6 +270,7 @@ def _block(key: str, *, blocks: bool) -> tuple[Response, int]:
 
 @blueprint.get("/updates")
 @guard.with_token
+@guard.needs(Scope.ADMIN)
 def updates() -> Response:
     """Tell what became of everything Meta brought, and list the newest; never what was in it."""
     guard.who().require(Deed.LOOK_AFTER)
@@ -241,23 +286,25 @@ def updates() -> Response:
 
 @blueprint.post("/updates/<delivery>/again")
 @guard.with_token
+@guard.needs(Scope.ADMIN)
 def read_again(delivery: str) -> tuple[Response, int]:
     """Have what failed in a delivery read once more; the door does it within seconds."""
     guard.who().require(Deed.LOOK_AFTER)
     delivery_id = _delivery_id(delivery)
     with parts().ledger.writing() as tx:
-        assignments.read_again(tx, guard.who(), delivery_id)
+        assignments.read_again(tx, guard.who(), delivery_id, now=parts().now())
     return jsonify({"delivery": delivery, "again": True}), 202
 
 
 @blueprint.post("/updates/<delivery>/aside")
 @guard.with_token
+@guard.needs(Scope.ADMIN)
 def delivery_aside(delivery: str) -> Response:
     """Let what failed in a delivery rest; it need not be read."""
     guard.who().require(Deed.LOOK_AFTER)
     delivery_id = _delivery_id(delivery)
     with parts().ledger.writing() as tx:
-        assignments.set_updates_aside(tx, guard.who(), delivery_id)
+        assignments.set_updates_aside(tx, guard.who(), delivery_id, now=parts().now())
     return jsonify({"delivery": delivery, "set_aside": True})
 
 
@@ -322,11 +369,6 @@ def _delivery_id(words: str) -> int:
     return number
 
 
-def _number(words: str) -> int | None:
-    """Return an id as the database counts; ids are opaque to callers, so anything else is just unknown."""
-    return int(words) if words.isascii() and words.isdigit() and len(words) <= ID_DIGITS else None
-
-
 def _quoted() -> int | None:
     """Return the message a reply answers to."""
     to = _body().get("to")
@@ -355,21 +397,6 @@ def _wanted() -> Wanted:
     return Wanted(str(name), str(language), kept, str(header), str(picture), tuple(payloads), tuple(endings))
 
 
-def _json() -> Any:
-    """Return the body's JSON; None if it is none, or goes deeper than anybody means."""
-    try:
-        return request.get_json(force=True, silent=True)
-    except RecursionError:
-        return None
-
-
-def _body() -> dict[str, Any]:
-    body = _json()
-    if not isinstance(body, dict):
-        raise BadBody("(it must be a JSON object)")
-    return body
-
-
 def _text() -> str:
     body = _json()
     if not isinstance(body, dict) or not isinstance(body.get("text"), str):
@@ -382,10 +409,3 @@ def _text() -> str:
     if not can_be_kept(text):
         raise BadBody("(the text holds a character that can't be kept)")
     return text
-
-
-def _client_key() -> str | None:
-    key = request.headers.get("Idempotency-Key")
-    if key is not None and not 0 < len(key) <= KEY_MAX:
-        raise BadBody(f"(an Idempotency-Key has 1 to {KEY_MAX} characters)")
-    return key

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from types import FrameType
 from typing import Any
 
-from flask import Flask, Response
+from flask import Flask, Response, request
 from sqlalchemy.exc import SQLAlchemyError
 from werkzeug.exceptions import HTTPException
 
@@ -20,7 +20,10 @@ from bot.ledger.transaction import Ledger
 from bot.settings import ROOT, Settings
 from bot.vocabulary import Author, Holder, Status
 from handoff import (
+    account,
+    accounts,
     api,
+    audit,
     desk,
     drawn,
     feed,
@@ -28,11 +31,18 @@ from handoff import (
     finding,
     floor,
     guard,
+    guests,
     health,
+    hooks,
+    integrations,
     live,
+    office,
     parts,
+    reference,
     refusals,
     reports,
+    rest,
+    setup,
     signin,
     teaming,
     updates,
@@ -43,6 +53,15 @@ from handoff.parts import Parts
 from handoff.roles import Deed
 
 BODY_MAX = 64 * 1024
+ROOMS = (
+    desk, finding, files, live, updates, teaming, floor, reports, account, accounts, audit, signin, setup, health,
+    integrations, reference, api,
+)  # fmt: skip
+MORE_OF_THE_API = (guests, hooks, rest)  # importing them is what adds their calls to it
+NEVER_USED = (
+    "accelerometer", "camera", "display-capture", "geolocation", "gyroscope", "magnetometer", "microphone", "midi",
+    "payment", "publickey-credentials-get", "screen-wake-lock", "serial", "usb", "xr-spatial-tracking",
+)  # fmt: skip
 SECURITY = {
     "Content-Security-Policy": (
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; media-src 'self'; "
@@ -53,7 +72,12 @@ SECURITY = {
     "Referrer-Policy": "same-origin",
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
+    "X-Frame-Options": "DENY",  # for browsers that do not know frame-ancestors
+    "X-Permitted-Cross-Domain-Policies": "none",
+    "X-Robots-Tag": "noindex, nofollow",
+    "Permissions-Policy": ", ".join(f"{what}=()" for what in NEVER_USED),
 }
+ONLY_TLS = "max-age=31536000"  # said over TLS alone: who has once come safely never comes otherwise
 
 
 def create_app(settings: Settings | None = None, *, now: Clock = clock.now) -> Flask:
@@ -64,11 +88,12 @@ def create_app(settings: Settings | None = None, *, now: Clock = clock.now) -> F
     app = Flask("handoff")
     app.config["MAX_CONTENT_LENGTH"] = BODY_MAX
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
-    app.jinja_env.globals.update(words=words, drawn=drawn.drawn, Author=Author, Deed=Deed, Holder=Holder, Status=Status)
+    app.jinja_env.globals.update(words=words, office=office, drawn=drawn.drawn)
+    app.jinja_env.globals.update(Author=Author, Deed=Deed, Holder=Holder, Status=Status)
     parts.install(app, Parts(settings, ledger, Catalogue.load(ROOT / "data" / "responses"), now))
     feed.install(app, tail)
     guard.install(app)
-    for room in (desk, finding, files, live, updates, teaming, floor, reports, signin, health, api):
+    for room in ROOMS:
         app.register_blueprint(room.blueprint)
     guard.for_everybody(app.view_functions["static"])
     app.register_error_handler(BotError, refusals.refused)
@@ -84,6 +109,8 @@ def _secure(response: Response) -> Response:
     """Tell browsers what our pages never do, and to keep no page with what contacts said."""
     for name, value in SECURITY.items():
         response.headers.setdefault(name, value)
+    if request.is_secure:
+        response.headers["Strict-Transport-Security"] = ONLY_TLS
     if "Cache-Control" not in response.headers:
         response.headers["Cache-Control"] = "no-store"
     return response

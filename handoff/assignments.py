@@ -15,15 +15,21 @@ import sqlalchemy as sa
 
 from bot.conversation import window_is_open
 from bot.errors import Blocked, BotError, NotAllowed, TooLong, WindowClosed
-from bot.ledger import changes, errands, handoffs, inbox, outbox, teams, transcript
+from bot.hours import Hours
+from bot.ledger import changes, errands, handoffs, inbox, outbox, snoozes, teams, transcript, waits
+from bot.ledger.promises import Tell
+from bot.ledger.ratings import Ask
 from bot.ledger.tables import messages
 from bot.ledger.transaction import Transaction
 from bot.ledger.upsert import insert_new
 from bot.messages import Outbound, Template, Text, can_be_kept
 from bot.vocabulary import Author, Change, Holder
-from handoff import agents, members
+from handoff import agents, members, trail
+from handoff.acts import Act
+from handoff.endings import NOT_SAID, Ending
 from handoff.filling import BadTemplate, Wanted, filled
 from handoff.roles import Account, Deed
+from handoff.snoozing import Snooze
 from handoff.tables import notes
 
 log = logging.getLogger(__name__)
@@ -78,10 +84,10 @@ def take(tx: Transaction, key: str, account: Account, now: datetime) -> bool:
     return handoffs.take(tx, _kept(tx, key), agent_id=account.id, agent_name=account.name, now=now, most=most)
 
 
-def requeue(tx: Transaction, key: str, account: Account, now: datetime) -> None:
-    """Put it back into the queue, for a colleague."""
+def requeue(tx: Transaction, key: str, account: Account, now: datetime, *, tell: Tell | None = None) -> None:
+    """Put it back into the queue, for a colleague; `tell` makes the words for what the contact is promised anew."""
     account.require(Deed.SPEAK)
-    handoffs.requeue(tx, _kept(tx, key), agent_id=account.id, now=now)
+    handoffs.requeue(tx, _kept(tx, key), agent_id=account.id, tell=tell, now=now)
 
 
 def put_back(tx: Transaction, key: str, account: Account, now: datetime) -> None:
@@ -96,6 +102,7 @@ def put_back(tx: Transaction, key: str, account: Account, now: datetime) -> None
     if handoffs.is_the_phones(row):
         raise NotAllowed("(it is answered from the phone; take it over first)")
     handoffs.requeue(tx, key, agent_id=row.agent_id, now=now)
+    trail.write(tx, Act.PUT_BACK, account, subject=trail.of_conversation(key), now=now)
     extra = {"action": "put_back", "conversation": key, "account": account.id}
     log.info("a conversation was put back into the queue by who leads", extra=extra)
 
@@ -128,13 +135,25 @@ def transfer(
         note(tx, key, account, text, client_key=client_key, now=now)
     most = None if beyond else members.most(tx, colleague.id)
     handoffs.assign(tx, key, agent_id=colleague.id, agent_name=colleague.name, now=now, most=most)
+    had = row.agent_name if row.holder is Holder.AGENT else row.holder.value
+    trail.write(
+        tx, Act.TRANSFERRED, account, subject=trail.of_conversation(key), now=now, had=had or "", to=colleague.email
+    )
     extra = {"action": "transferred", "conversation": key, "account": account.id, "to": colleague.id}
     log.info("a conversation was passed on", extra=extra)
     return key
 
 
 def transfer_to_team(
-    tx: Transaction, key: str, account: Account, name: str, text: str, *, client_key: str | None, now: datetime
+    tx: Transaction,
+    key: str,
+    account: Account,
+    name: str,
+    text: str,
+    *,
+    client_key: str | None,
+    now: datetime,
+    tell: Tell | None = None,
 ) -> str:
     """Pass it on to a team, with a note for them; it waits in their queue. Return its key. Twice is as good as once."""
     account.require(Deed.SPEAK)
@@ -145,20 +164,59 @@ def transfer_to_team(
     _require_may_act(tx, key, account)
     if text.strip():
         note(tx, key, account, text, client_key=client_key, now=now)
-    handoffs.pass_to_team(tx, key, team.id, now)
+    handoffs.pass_to_team(tx, key, team.id, now, tell=tell)
     extra = {"action": "transferred", "conversation": key, "account": account.id, "team": team.id}
     log.info("a conversation was passed on to a team", extra=extra)
     return key
 
 
-def give_back(tx: Transaction, key: str, account: Account, words: Outbound | None, now: datetime) -> None:
-    """Return it to the bot, with `words` as the desk's last ones to the contact while they may be sent."""
+def give_back(
+    tx: Transaction,
+    key: str,
+    account: Account,
+    words: Outbound | None,
+    now: datetime,
+    *,
+    ends: Ending = NOT_SAID,
+    ask: Ask | None = None,
+) -> None:
+    """Return it to the bot, with `words` as the desk's last ones to the contact while they may be sent; under them
+    `ask` puts the question how they found it, if that is due.
+    """
     account.require(Deed.SPEAK)
     conversation = transcript.conversation(tx, key)
     key = conversation.key
     row = handoffs.require_held_by(tx, key, account.id)
     may_speak = window_is_open(row.window_ends, now) and not conversation.contact.blocked
-    handoffs.give_back(tx, key, agent_id=account.id, words=words if may_speak else None, now=now)
+    may_speak = may_speak and not conversation.channel  # those words are our bot's, and a guest's bot is another one
+    handoffs.give_back(
+        tx,
+        key,
+        agent_id=account.id,
+        words=words if may_speak else None,
+        outcome=ends.outcome,
+        summary=ends.summary,
+        ask=ask if may_speak else None,
+        now=now,
+    )
+
+
+def snooze(tx: Transaction, key: str, account: Account, wanted: Snooze, *, words: Outbound, now: datetime) -> None:
+    """Put it aside for a while; `words` tell the contact, while they may be sent."""
+    account.require(Deed.SPEAK)
+    said = words if wanted.tells else None
+    snoozes.snooze(tx, _kept(tx, key), agent_id=account.id, until=wanted.until, words=said, now=now)
+
+
+def wake(tx: Transaction, key: str, account: Account, now: datetime) -> None:
+    """Take it up again before its time."""
+    account.require(Deed.SPEAK)
+    snoozes.wake(tx, _kept(tx, key), agent_id=account.id, now=now)
+
+
+def hours_of(tx: Transaction, key: str) -> Hours:
+    """Return when the team is there that a conversation's handoff belongs to."""
+    return teams.team(tx, transcript.conversation(tx, key).team_id or teams.FIRST).hours
 
 
 def reply(
@@ -180,6 +238,7 @@ def send_template(
 ) -> Written:
     """Queue a template: it may be sent when the window is closed, to open it again."""
     account.require(Deed.SPEAK)
+    _require_whatsapp(tx, key, "templates are WhatsApp's")
     listed = errands.list_of_templates(tx)
     template = next((one for one in listed if (one.name, one.language) == (wanted.name, wanted.language)), None)
     if template is None:
@@ -227,6 +286,7 @@ def _say(
         reply_to=None if to is None else _wamid_of(tx, row.id, to),
         now=now,
     )
+    waits.settle(tx, row.id, now)
     return Written(cast("int", message_id), text, now)  # words bound to no epoch are never refused
 
 
@@ -253,6 +313,8 @@ def send_again(tx: Transaction, message_id: int, account: Account, now: datetime
     if type_ != "template" and not window_is_open(conversation.window_ends, now):
         raise WindowClosed
     again = outbox.send_again(tx, message_id, now)
+    about = trail.of_conversation(conversation.key)
+    trail.write(tx, Act.SENT_AGAIN, account, subject=about, now=now, message=message_id, again=again)
     log.info("what failed is sent again", extra={"action": "sent_again", "message_id": again, "account": account.id})
     return again, conversation.key
 
@@ -261,6 +323,8 @@ def set_aside(tx: Transaction, message_id: int, account: Account, now: datetime)
     """Let what failed rest, for it need not go out any more; return its conversation. Twice is as good as once."""
     conversation = _conversation_of(tx, message_id, account)
     outbox.set_aside(tx, message_id, now)
+    about = trail.of_conversation(conversation.key)
+    trail.write(tx, Act.MESSAGE_SET_ASIDE, account, subject=about, now=now, message=message_id)
     log.info(
         "what failed was set aside", extra={"action": "set_aside", "message_id": message_id, "account": account.id}
     )
@@ -280,29 +344,47 @@ def block(tx: Transaction, key: str, account: Account, *, blocks: bool, now: dat
     """Have Meta block or unblock the contact; the sender asks, so it is true a moment later."""
     key = _kept(tx, key)
     _require_may_act(tx, key, account)
+    _require_whatsapp(tx, key, "WhatsApp blocks its own; ask who runs that bot")
     errands.ask_to_block(tx, key, block=blocks, now=now)
+    act = Act.BLOCKED if blocks else Act.UNBLOCKED
+    trail.write(tx, act, account, subject=trail.of_conversation(key), now=now)
     what = "block" if blocks else "unblock"
     log.info("somebody asks to %s a contact", what, extra={"action": what, "conversation": key, "account": account.id})
 
 
-def read_again(tx: Transaction, account: Account, delivery_id: int | None = None) -> int:
+def read_again(tx: Transaction, account: Account, delivery_id: int | None = None, *, now: datetime) -> int:
     """Have a delivery, or all that failed, read once more by the door; return how many."""
     account.require(Deed.LOOK_AFTER)
     asked = inbox.ask_to_read_again(tx, delivery_id)
     if not asked and delivery_id is not None:
         raise UnknownDelivery(f"({delivery_id})")
+    trail.write(tx, Act.READ_AGAIN, account, subject=_of_delivery(delivery_id), now=now, deliveries=asked)
     return asked
 
 
-def set_updates_aside(tx: Transaction, account: Account, delivery_id: int | None = None) -> int:
+def set_updates_aside(tx: Transaction, account: Account, delivery_id: int | None = None, *, now: datetime) -> int:
     """Let what failed in a delivery, or all that failed, rest: it need not be read; return how many deliveries."""
     account.require(Deed.LOOK_AFTER)
     rested = inbox.set_aside(tx, delivery_id)
     if not rested and delivery_id is not None:
         raise UnknownDelivery(f"({delivery_id})")
+    trail.write(tx, Act.UPDATES_SET_ASIDE, account, subject=_of_delivery(delivery_id), now=now, deliveries=rested)
     extra = {"action": "set_aside", "delivery": delivery_id or "all", "account": account.id}
     log.info("what could not be read was set aside", extra=extra)
     return rested
+
+
+def body_of(tx: Transaction, account: Account, delivery_id: int, now: datetime) -> bytes | None:
+    """Return a delivery as it came, personal data and all; who looked is written down."""
+    account.require(Deed.LOOK_AFTER)
+    body = inbox.body_of(tx, delivery_id)
+    if body is not None:
+        trail.write(tx, Act.BODY_SHOWN, account, subject=_of_delivery(delivery_id), now=now)
+    return body
+
+
+def _of_delivery(delivery_id: int | None) -> str:
+    return "every delivery that failed" if delivery_id is None else f"delivery {delivery_id}"
 
 
 def _require_may_act(tx: Transaction, key: str, account: Account) -> None:
@@ -310,6 +392,13 @@ def _require_may_act(tx: Transaction, key: str, account: Account) -> None:
     account.require(Deed.SPEAK)
     if not account.may(Deed.LEAD):
         handoffs.require_held_by(tx, key, account.id)
+
+
+def _require_whatsapp(tx: Transaction, key: str, why: str) -> None:
+    """Refuse what only WhatsApp can do for a guest of another channel."""
+    channel = transcript.conversation(tx, key).channel
+    if channel:
+        raise NotAllowed(f"(this contact is on {channel}; {why})")
 
 
 def _kept(tx: Transaction, key: str) -> str:

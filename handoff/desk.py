@@ -10,7 +10,7 @@ from flask import Blueprint, Response, render_template, request, url_for
 from werkzeug.wrappers import Response as AnyResponse
 
 from bot.ledger import teams, transcript
-from handoff import assignments, guard, members, pages, words
+from handoff import agents, assignments, endings, guard, members, pages, snoozing, words
 from handoff import opened as opening
 from handoff.pages import Show
 from handoff.parts import parts
@@ -109,18 +109,41 @@ def take(key: str) -> AnyResponse:
 def requeue(key: str) -> AnyResponse:
     """Put the conversation back into the queue."""
     with parts().ledger.writing() as tx:
-        assignments.requeue(tx, key, guard.who(), parts().now())
+        assignments.requeue(tx, key, guard.who(), parts().now(), tell=parts().requeued())
     return _done(key, "requeued")
 
 
 @blueprint.post("/conversations/<key>/give_back")
 @guard.agents_only
 def give_back(key: str) -> AnyResponse:
-    """Return the conversation to the bot, with a last word to the contact."""
-    goodbye = parts().goodbye()
+    """Return the conversation to the bot, with a last word to the contact, and say how it went."""
+    goodbye, ends = parts().goodbye(), endings.read(request.form)
     with parts().ledger.writing() as tx:
-        assignments.give_back(tx, key, guard.who(), goodbye, parts().now())
+        assignments.give_back(tx, key, guard.who(), goodbye, parts().now(), ends=ends, ask=parts().ask_csat())
     return _done(key, "given_back")
+
+
+@blueprint.post("/conversations/<key>/snooze")
+@guard.agents_only
+def snooze(key: str) -> AnyResponse:
+    """Put it aside until later, or until the contact writes."""
+    form, looks = request.form, viewer()
+    with parts().ledger.writing() as tx:
+        hours = assignments.hours_of(tx, key)
+        wanted = snoozing.chosen(
+            form.get("until", ""), form.get("at", ""), tells="tell" in form, now=looks.now, tz=looks.tz, hours=hours
+        )
+        assignments.snooze(tx, key, guard.who(), wanted, words=parts().snoozed(wanted.when), now=looks.now)
+    return _done(key, "snoozed")
+
+
+@blueprint.post("/conversations/<key>/wake")
+@guard.agents_only
+def wake(key: str) -> AnyResponse:
+    """Take it up again before its time."""
+    with parts().ledger.writing() as tx:
+        assignments.wake(tx, key, guard.who(), parts().now())
+    return _done(key, "woken")
 
 
 @blueprint.post("/conversations/<key>/transfer")
@@ -132,7 +155,9 @@ def transfer(key: str) -> AnyResponse:
     with parts().ledger.writing() as tx:
         if team is not None:
             name = teams.team(tx, int(team[1])).name
-            key = assignments.transfer_to_team(tx, key, who, name, _text(), client_key=_client_key(), now=now)
+            key = assignments.transfer_to_team(
+                tx, key, who, name, _text(), client_key=_client_key(), now=now, tell=parts().requeued()
+            )  # fmt: skip
         else:
             key = assignments.transfer(
                 tx, key, who, to, _text(), client_key=_client_key(), now=now, beyond=beyond
@@ -179,7 +204,8 @@ def page(key: str | None, **found: Any) -> str:
         frame = pages.frame(tx, looks)
         listed = pages.rows(tx, looks, _show(), request.args.get("find", ""), all_teams=_all_teams())
         opened = opening.read(tx, looks, key, whole="whole" in request.args) if key is not None else None
-    return render_template("desk.html", frame=frame, rows=listed, opened=opened, **found)
+        greet = not agents.has_been_greeted(tx, looks.account.id)
+    return render_template("desk.html", frame=frame, rows=listed, opened=opened, greet=greet, **found)
 
 
 def _conversation(key: str) -> str:

@@ -49,7 +49,8 @@ def assign(key: str) -> AnyResponse:
     who.require(Deed.LEAD)
     with parts().ledger.writing() as tx:
         _require_seen(handoffs.locked(tx, key), request.form.get("of", ""))
-        assignments.transfer(tx, key, who, to or who.email, "", client_key=None, now=now)
+        beyond = "beyond" in request.form
+        assignments.transfer(tx, key, who, to or who.email, "", client_key=None, now=now, beyond=beyond)
     if not to:
         return guard.go_to(url_for("desk.conversation", key=key, show="mine"))
     return _done("Assigned.")

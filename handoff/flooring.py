@@ -5,23 +5,24 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from bot.ledger import handoffs, history, transcript
+from bot.ledger import handoffs, history, teams, transcript
 from bot.ledger.history import Episode, Which
 from bot.ledger.transaction import Transaction
 from bot.ledger.transcript import Conversation
 from bot.promises import Waiting, urgency
 from bot.vocabulary import Holder
-from handoff import agents, figures, reporting, words
+from handoff import agents, figures, members, reporting, words
+from handoff.members import Member
 from handoff.reporting import Card
-from handoff.roles import Account
 from handoff.sheets import of, share, took
 from handoff.viewing import Viewer, name_of, short
 
 SOON = timedelta(minutes=5)  # a promise that is due by then is about to break
-AWAY_AFTER = timedelta(minutes=10)  # who has done nothing for so long is not there
 SHOWN = 100  # of those who wait, and of those whom agents have
 EVERYBODY = 2_000
 PHONE = "phone"
+AVAILABLE, AWAY, GONE = STATES = ("available", "away", "gone")
+MINUTE = timedelta(minutes=1)
 BROKEN, ABOUT_TO_BREAK = "broken", "soon"
 
 
@@ -57,12 +58,20 @@ class Person:
 
     id: int
     name: str
-    here: bool
-    seen: str
-    holds: int
+    state: str  # AVAILABLE, AWAY or GONE
+    said: str  # of it
+    holds: str  # 2, or 2 of 5
     unanswered: int  # of them wait for an answer
     longest: str
     today: int  # handoffs of today that are or were theirs
+
+
+@dataclass(frozen=True)
+class Colleague:
+    """One whom something can be assigned to."""
+
+    email: str
+    label: str  # with how many they hold, where that is limited, and that they are not there
 
 
 @dataclass(frozen=True)
@@ -84,7 +93,8 @@ class Floor:
     more: int  # who wait and are not shown
     held: list[Held]
     people: list[Person]
-    colleagues: list[Account]
+    colleagues: list[Colleague]
+    full: bool  # somebody holds as many as they may
     teams: list[Choice]
     team: str
 
@@ -97,14 +107,15 @@ class _Read:
     queue: list[Conversation]
     held: list[Conversation]
     unanswered: dict[int, datetime]  # by conversation: since when its contact waits for the agent who has it
-    people: list[Account]
+    people: list[Member]  # of the team
+    everybody: list[Member]
     seen: dict[int, datetime]
     today: list[Episode]
 
 
 def floor(tx: Transaction, viewer: Viewer, team_id: int | None = None) -> Floor:
     """Return the floor, of one team or of all."""
-    names = history.team_names(tx)
+    names = teams.names(tx)
     team_id = team_id if team_id in names else None
     read = _read(tx, viewer.now, team_id)
     people = _people(read)
@@ -115,10 +126,11 @@ def floor(tx: Transaction, viewer: Viewer, team_id: int | None = None) -> Floor:
         more=max(0, len(read.queue) - SHOWN),
         held=_held(read),
         people=people,
-        colleagues=read.people,
+        colleagues=[Colleague(one.account.email, _label(one)) for one in read.everybody],
+        full=any(_is_full(one) for one in read.everybody),
         teams=[
             Choice("", "All teams", team_id is None),
-            *(Choice(str(id_), name, id_ == team_id) for id_, name in names.items()),
+            *(Choice(str(id_), name, id_ == team_id) for id_, name in sorted(names.items())),
         ],
         team="" if team_id is None else str(team_id),
     )
@@ -129,16 +141,16 @@ def _read(tx: Transaction, now: datetime, team_id: int | None) -> _Read:
     today = now.astimezone(zone).date()
     queue, held = transcript.queue(tx, now, limit=EVERYBODY), transcript.list_of(tx, Holder.AGENT, limit=EVERYBODY)
     if team_id is not None:
-        theirs = history.waiting_for(tx, team_id)
-        queue, held = ([one for one in some if one.id in theirs] for some in (queue, held))
-    people = agents.colleagues(tx)
+        queue, held = ([one for one in some if one.team_id == team_id] for some in (queue, held))
+    everybody = members.every(tx, now)
     return _Read(
         now=now,
         queue=queue,
         held=held,
         unanswered={one.conversation_id: one.since for one in handoffs.kept_waiting(tx, now)},
-        people=people,
-        seen=agents.last_seen(tx, {one.id for one in people}),
+        people=[one for one in everybody if team_id is None or team_id in one.team_ids],
+        everybody=everybody,
+        seen=agents.last_seen(tx, {one.account.id for one in everybody}),
         today=history.episodes(tx, figures.days_of(today, today, zone), Which(team_id=team_id)),
     )
 
@@ -148,14 +160,14 @@ def _cards(read: _Read, people: list[Person]) -> list[Card]:
     states = [_state(one, now) for one in read.queue]
     longest = max((now - one.asked_at for one in read.queue if one.asked_at is not None), default=None)
     broken, soon = states.count(BROKEN), states.count(ABOUT_TO_BREAK)
-    here = [one for one in people if one.here]
+    here = [one for one in people if one.state == AVAILABLE]
     answers = sum(one.unanswered for one in people)
     return [
         Card("Waiting", str(len(read.queue)), f"longest {words.span(longest)}" if longest else "nobody"),
         Card(
             "Promises broken", str(broken), f"{soon} more within 5 min" if soon else "none within 5 min", bad=broken > 0
         ),
-        Card("Agents here", f"{len(here)} of {len(people)}", f"{sum(one.holds for one in people)} in hand"),
+        Card("Agents available", f"{len(here)} of {len(people)}", f"{len(read.held)} in hand"),
         Card("Without an answer", str(answers), "though an agent has them" if answers else "all are answered"),
         Card("Asked today", str(today.asked), f"{today.closed} closed, {today.cancelled} cancelled"),
         Card("Waited today (median)", took(today.wait.median), f"of {today.wait.n}" if today.wait.n else "none yet"),
@@ -207,21 +219,36 @@ def _as_held(one: Conversation, since: datetime | None, now: datetime) -> Held:
 
 def _people(read: _Read) -> list[Person]:
     today = figures.grouped(read.today, "agent_id")
-    found = []
-    for one in read.people:
-        theirs = [held.id for held in read.held if held.agent_id == one.id]
-        waiting = [read.unanswered[id_] for id_ in theirs if id_ in read.unanswered]
-        seen = read.seen.get(one.id)
-        found.append(
-            Person(
-                id=one.id,
-                name=one.name,
-                here=seen is not None and read.now - seen < AWAY_AFTER,
-                seen=words.span(read.now - seen) if seen is not None else "",
-                holds=len(theirs),
-                unanswered=len(waiting),
-                longest=words.span(read.now - min(waiting)) if waiting else "",
-                today=len(today.get(one.id, [])),
-            )
-        )
-    return sorted(found, key=lambda one: (not one.here, -one.unanswered, -one.holds, one.name))
+    found = [_person(one, read, len(today.get(one.account.id, []))) for one in read.people]
+    return sorted(found, key=lambda one: (STATES.index(one.state), -one.unanswered, one.name))
+
+
+def _person(one: Member, read: _Read, today: int) -> Person:
+    theirs = [held.id for held in read.held if held.agent_id == one.account.id]
+    waiting = [read.unanswered[id_] for id_ in theirs if id_ in read.unanswered]
+    seen = read.seen.get(one.account.id)
+    ago = f", seen {words.span(read.now - seen)} ago" if seen is not None and read.now - seen >= MINUTE else ""
+    state = AWAY if one.away and one.here else AVAILABLE if one.here else GONE
+    return Person(
+        id=one.account.id,
+        name=one.account.name,
+        state=state,
+        said={AVAILABLE: "available", AWAY: "set to away", GONE: f"not here{ago}"}[state],
+        holds=_holds(one),
+        unanswered=len(waiting),
+        longest=words.span(read.now - min(waiting)) if waiting else "",
+        today=today,
+    )
+
+
+def _holds(one: Member) -> str:
+    return str(one.holds) if one.most is None else f"{one.holds} of {one.most}"
+
+
+def _is_full(one: Member) -> bool:
+    return one.most is not None and one.holds >= one.most
+
+
+def _label(one: Member) -> str:
+    holds = f" ({_holds(one)})" if one.most is not None else ""
+    return f"{one.account.name}{holds}{'' if one.available else ', away' if one.away else ', not here'}"

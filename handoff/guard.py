@@ -6,6 +6,7 @@ A view without a mark does not run at all: `check` refuses it, and a test finds 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, TypeVar, cast
 from urllib.parse import urlsplit
 
@@ -13,12 +14,14 @@ from flask import Flask, Response, current_app, g, redirect, request, url_for
 from werkzeug.exceptions import Forbidden, InternalServerError, Unauthorized
 from werkzeug.wrappers import Response as AnyResponse
 
-from handoff import agents
-from handoff.agents import SignedIn
+from handoff import agents, sessions
+from handoff.entry import SignedIn
 from handoff.parts import parts
-from handoff.roles import Account
+from handoff.roles import Account, Scope
+from handoff.sessions import From
 
 COOKIE = "baton_session"
+SECURE_COOKIE = f"__Host-{COOKIE}"  # which no other host of the domain, and no page without TLS, can set in our place
 SAFE = {"GET", "HEAD", "OPTIONS"}
 View = TypeVar("View", bound=Callable[..., Any])
 
@@ -40,13 +43,29 @@ def agents_only(view: View) -> View:
 
 
 def newcomers_too(view: View) -> View:
-    """Let in who is signed in, even if their password must be changed first."""
+    """Let in who is signed in, even if a password of their own or a second factor must be set up first."""
     return _mark(view, NEWCOMERS)
 
 
 def with_token(view: View) -> View:
     """Let in who brings a bearer token."""
     return _mark(view, TOKENS)
+
+
+def needs(scope: Scope) -> Callable[[View], View]:
+    """Mark what a token must have a scope for other than read, to look, or write, to change something."""
+
+    def mark(view: View) -> View:
+        view.scope = scope  # type: ignore[attr-defined]
+        return view
+
+    return mark
+
+
+def scope_of(view: Callable[..., Any], method: str) -> Scope:
+    """Return what a token must have to call this."""
+    marked: Scope | None = getattr(view, "scope", None)
+    return marked or (Scope.READ if method in SAFE else Scope.WRITE)
 
 
 def runs_by_itself(view: View) -> View:
@@ -95,7 +114,7 @@ def check() -> AnyResponse | None:
         case "everybody":
             return None
         case "tokens":
-            _check_token()
+            _check_token(view)
             return None
         case "agents" | "newcomers" as mark:
             return _check_session(view, mark)
@@ -110,18 +129,32 @@ def _view() -> Callable[..., Any] | None:
     return current_app.view_functions.get(request.endpoint)
 
 
+def cookie() -> str:
+    """Return the secret of the session this browser has, whether or not it is still one."""
+    return request.cookies.get(_cookie_name(), "")
+
+
+def came() -> From:
+    """Return where this request came from, as far as it tells."""
+    return From(request.remote_addr or "", request.headers.get("User-Agent", ""))
+
+
 def remember(response: AnyResponse, session: SignedIn) -> AnyResponse:
     """Give the browser its session."""
     response.set_cookie(
-        COOKIE, session.cookie, expires=session.ends_at, httponly=True, samesite="Lax", secure=request.is_secure
+        _cookie_name(), session.cookie, expires=session.ends_at, httponly=True, samesite="Lax", secure=request.is_secure
     )
     return response
 
 
 def forget(response: AnyResponse) -> AnyResponse:
     """Take the session from the browser."""
-    response.delete_cookie(COOKIE, httponly=True, samesite="Lax", secure=request.is_secure)
+    response.delete_cookie(_cookie_name(), httponly=True, samesite="Lax", secure=request.is_secure)
     return response
+
+
+def _cookie_name() -> str:
+    return SECURE_COOKIE if request.is_secure else COOKIE
 
 
 def wants_fragment() -> bool:
@@ -136,40 +169,43 @@ def go_to(url: str) -> AnyResponse:
     return redirect(url, 303)
 
 
-def _check_token() -> None:
+def _check_token(view: Callable[..., Any]) -> None:
     kind, _, token = request.headers.get("Authorization", "").partition(" ")
     token = token.strip()
     if kind.lower() != "bearer" or not token:
         raise NoToken
     ledger, now = parts().ledger, parts().now()
     with ledger.reading() as tx:
-        account = agents.bearer(tx, token)
+        account = agents.bearer(tx, token, now)
         fresh = account is None or agents.token_is_fresh(tx, token, now)
     if account is None:
         raise NoToken
     if not fresh:
         with ledger.writing() as tx:
             agents.token_used(tx, token, now)
-    g.account = account
+    account.require_scope(scope_of(view, request.method))
+    g.account = replace(account, address=request.remote_addr or "")
 
 
 def _check_session(view: Callable[..., Any], mark: str) -> AnyResponse | None:
-    cookie = request.cookies.get(COOKIE, "")
+    secret = cookie()
     ledger, now = parts().ledger, parts().now()
     with ledger.reading() as tx:
-        account = agents.signed_in(tx, cookie, now) if cookie else None
-        seen = account is None or agents.is_seen(tx, cookie, now)
+        account = agents.signed_in(tx, secret, now) if secret else None
+        seen = account is None or sessions.is_seen(tx, secret, now)
     if account is None:
         # Back to where they were, unless that was no page.
         where = request.full_path.rstrip("?") if request.method == "GET" and not wants_fragment() else None
         return forget(go_to(url_for("signin.page", next=where if where != "/" else None)))
     if not seen and not getattr(view, "runs_by_itself", False):
         with ledger.writing() as tx:
-            agents.see(tx, cookie, now)
-    g.account = account
-    if account.must_change_password and mark != NEWCOMERS:
+            agents.see(tx, secret, now)
+    g.account = replace(account, address=request.remote_addr or "")
+    if mark == NEWCOMERS:
+        return None
+    if account.must_change_password:
         return go_to(url_for("signin.password"))
-    return None
+    return go_to(url_for("account.factor")) if account.must_add_factor else None
 
 
 def _mark(view: View, mark: str) -> View:

@@ -9,7 +9,8 @@ import sqlalchemy as sa
 
 from bot import messages as says
 from bot.conversation import window_is_open
-from bot.ledger import files, promises, teams, transcript
+from bot.evidence import Fact
+from bot.ledger import files, handoffs, promises, teams, transcript
 from bot.ledger.files import File
 from bot.ledger.handoffs import THE_PHONE
 from bot.ledger.inbox import META_AGENT
@@ -17,7 +18,7 @@ from bot.ledger.outbox import SHUT
 from bot.ledger.tables import messages, reports
 from bot.ledger.transaction import Transaction
 from bot.ledger.transcript import Conversation, Episode, Said
-from bot.vocabulary import Author, Holder, Outcome, Reason, Status
+from bot.vocabulary import Author, Clue, Holder, Reason, Status
 from handoff import agents, assignments, explaining, members, words
 from handoff.assignments import Note
 from handoff.members import Member
@@ -49,6 +50,8 @@ class Packet:
     slots: list[tuple[str, str]]
     tried: list[Try]
     asked: str
+    evidence: list[str]
+    again: str  # that it came back, and how often
     team: str  # where there are several
     needs: tuple[str, ...]  # skills
     place: str  # why it stands where it does in the queue
@@ -132,6 +135,7 @@ class Opened:
     window_open: bool
     may_take: bool
     mine: bool
+    snoozed: str  # until when it is put aside
     colleagues: list[tuple[str, str]]  # e-mail and name of whom it may be passed on to, by this viewer
     teams: list[tuple[int, str]]  # to which it may be passed on, too
     may_exceed: bool  # this viewer may give somebody more than they may hold
@@ -160,25 +164,27 @@ def read(tx: Transaction, viewer: Viewer, key: str, *, whole: bool = False) -> O
     moves = transcript.episodes_of(tx, one.id)
     names = agents.names(tx, {move.taken_by for move in moves if move.taken_by is not None})
     lines = _move_lines(moves, names, viewer)
+    sleeps = words.asleep(one.snoozed_until, viewer.now, viewer.tz) if mine and one.snoozed_until else ""
     since = one.taken_at if one.holder is Holder.AGENT else one.asked_at
     return Opened(
         key=one.key,
         name=name_of(one),
-        phone=words.phone(one.contact.phone),
+        phone=f"on {one.channel}, brought by its bot" if one.channel else words.phone(one.contact.phone),
         about=() if one.contact.marketing else (words.NO_MARKETING,),
         holder=one.holder,
         holder_words=words.holder(one.holder, one.agent_name, mine),
         since=_since(since, viewer) if one.holder is not Holder.BOT else "",
-        window=words.BLOCKED if blocked else words.window(one.window_ends, viewer.now, refused=refused),
+        window=_window(one, viewer, blocked=blocked, refused=refused),
         window_open=is_open,
         may_take=speaks and (one.holder is not Holder.AGENT or one.agent_id is None),  # from the phone anybody takes
         mine=mine,
+        snoozed=sleeps,
         colleagues=_colleagues(tx, one, viewer) if mine or viewer.account.may(Deed.LEAD) else [],
         teams=_teams(tx, one) if mine or viewer.account.may(Deed.LEAD) else [],
         may_exceed=viewer.account.may(Deed.LEAD),
         may_speak_ever=speaks,
         may_reply=speaks and mine and is_open,
-        hint=_hint(one, speaks=speaks, mine=mine, is_open=is_open),
+        hint=_hint(one, speaks=speaks, mine=mine, is_open=is_open, until=sleeps),
         packet=_packet(tx, one, said, viewer) if one.reason else None,
         items=_items(
             one,
@@ -192,6 +198,12 @@ def read(tx: Transaction, viewer: Viewer, key: str, *, whole: bool = False) -> O
         earlier=earlier,
         whole=whole,
     )
+
+
+def _window(one: Conversation, viewer: Viewer, *, blocked: bool, refused: bool) -> str:
+    if one.channel:
+        return words.on_channel(one.channel)
+    return words.BLOCKED if blocked else words.window(one.window_ends, viewer.now, refused=refused)
 
 
 def _colleagues(tx: Transaction, one: Conversation, viewer: Viewer) -> list[tuple[str, str]]:
@@ -225,13 +237,13 @@ def _since(at: datetime | None, viewer: Viewer) -> str:
     return f"since {words.clock(at, viewer.tz)}" + ("" if passed == "now" else f" · {passed}")
 
 
-def _hint(one: Conversation, *, speaks: bool, mine: bool, is_open: bool) -> str:
+def _hint(one: Conversation, *, speaks: bool, mine: bool, is_open: bool, until: str) -> str:
     if not speaks:
         return "Your role reads along; agents reply."
     if one.contact.blocked:
         return f"{words.BLOCKED}. You can write notes."
     if mine and is_open:
-        return ""
+        return f"Snoozed {until}, or until the contact writes." if until else ""
     if mine:
         return "The 24-hour window is closed: WhatsApp delivers a reply only after the contact writes again."
     match one.holder:
@@ -241,6 +253,8 @@ def _hint(one: Conversation, *, speaks: bool, mine: bool, is_open: bool) -> str:
             return f"{one.agent_name} has this conversation. You can write notes."
         case Holder.QUEUE:
             return "Take it to reply."
+        case Holder.BOT if one.channel:
+            return f"The bot of {one.channel} has this conversation. Take it to reply."
         case Holder.BOT:
             return "The bot is answering. Take it to reply; the bot then falls silent."
 
@@ -257,11 +271,22 @@ def _packet(tx: Transaction, one: Conversation, said: list[Said], viewer: Viewer
         slots=words.slots(learned),
         tried=_tries(before)[-TRIED:],
         asked=_asked(one, asked, viewer),
+        evidence=[words.fact(fact, short(_said_in(tx, fact))) for fact in one.evidence if _tells_more(fact, one)],
+        again=words.came_back(one.returns) if one.came_back else "",
         team=one.team if len(teams.every(tx)) > 1 else "",
         needs=one.needs,
         place=_place(tx, one, viewer),
         given=one.given_because if one.agent_id == viewer.account.id else "",
     )
+
+
+def _said_in(tx: Transaction, fact: Fact) -> str:
+    return "" if fact.turn_id is None else handoffs.words_of(tx, [fact.turn_id])
+
+
+def _tells_more(fact: Fact, one: Conversation) -> bool:
+    """Leave out that they asked by asking: the wish stands right there."""
+    return fact.clue is not Clue.SAID or (one.reason is not Reason.ASKED and fact.score is not None)
 
 
 def _place(tx: Transaction, one: Conversation, viewer: Viewer) -> str:
@@ -403,8 +428,7 @@ def _move_lines(moves: list[Episode], names: dict[int, str], viewer: Viewer) -> 
         elif move.taken_at is not None:
             told.append((move.taken_at, f"{names.get(move.taken_by or 0, 'An agent')} took it; the bot is silent"))
         if move.closed_at is not None:
-            cancelled = move.outcome is Outcome.CANCELLED
-            told.append((move.closed_at, "The contact cancelled the request" if cancelled else "Given back to the bot"))
+            told.append((move.closed_at, words.ended(move.outcome, move.summary, move.csat)))
         for n, (at, text) in enumerate(told):
             if text:
                 # One tick later than the goodbye that is said in the same moment.

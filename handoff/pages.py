@@ -6,10 +6,12 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import Enum
 
+from bot.hours import Hours
 from bot.ledger import alarms, changes, teams, transcript
 from bot.ledger.transaction import Transaction
 from bot.ledger.transcript import Conversation
 from bot.promises import Waiting, urgency
+from bot.timers import Light, Running, Standards, Timer, running
 from bot.vocabulary import Author, Holder
 from handoff import explaining, members, words
 from handoff.roles import Account
@@ -63,10 +65,13 @@ class Row:
     place: str  # in the queue: why it stands where it does
     team: str  # in the queue, where there are several
     needs: tuple[str, ...]  # skills
+    light: Light  # how the timer that runs stands
     late: bool
+    snoozed: bool
     holder: Holder
     asks: bool  # it is this agent's, and the contact has no answer yet
     news: str  # what the desk rings for when it is new
+    channel: str  # where another bot speaks with them; "" is WhatsApp
 
 
 @dataclass(frozen=True)
@@ -100,7 +105,7 @@ def rows(tx: Transaction, viewer: Viewer, show: Show, find: str, *, all_teams: b
         case Show.QUEUE:
             found = waiting
         case Show.MINE:  # who needs an answer first, the longest waiting on top
-            found = sorted(mine, key=lambda one: _asks_since(one, viewer) or viewer.now)
+            found = sorted(mine, key=lambda one: (_sleeps(one), _asks_since(one, viewer) or viewer.now))
         case Show.OTHERS:
             held = transcript.list_of(tx, Holder.AGENT, limit=LISTED)
             found = [one for one in held if one.agent_id != viewer.account.id]
@@ -113,13 +118,14 @@ def rows(tx: Transaction, viewer: Viewer, show: Show, find: str, *, all_teams: b
         Show.BOT: ("Bot", count[Holder.BOT]),
     }
     wanted = find.strip().lower()
+    timers = _timers(tx, found) if show in {Show.MINE, Show.OTHERS} else {}
     return Rows(
         tabs=[Tab(which, label, number, which is show) for which, (label, number) in counts.items()],
         show=show,
         find=find.strip(),
         elsewhere=0 if all_teams else len(everybody) - len(waiting),
         all_teams=all_teams,
-        rows=[seen.row(one) for one in found if _is_about(one, wanted)],
+        rows=[seen.row(one, timers.get(one.key)) for one in found if _is_about(one, wanted)],
         queue=[seen.row(one) for one in waiting],
         asking=[seen.row(one) for one in mine if _asks_since(one, viewer)],
     )
@@ -138,10 +144,10 @@ class _Queue:
         self.viewer, self.several, self.of = viewer, several, len(waiting)
         self.place = {one.id: n for n, one in enumerate(waiting, 1)}
 
-    def row(self, one: Conversation) -> Row:
+    def row(self, one: Conversation, timer: Running | None = None) -> Row:
         waits = one.holder is Holder.QUEUE
         where = explaining.why_here(one, self.place[one.id], self.of, self.viewer) if one.id in self.place else ""
-        return _row(one, self.viewer, place=where, team=one.team if waits and self.several else "")
+        return _row(one, self.viewer, timer, place=where, team=one.team if waits and self.several else "")
 
 
 def _is_about(one: Conversation, wanted: str) -> bool:
@@ -150,23 +156,33 @@ def _is_about(one: Conversation, wanted: str) -> bool:
     return wanted in told or (digits.isdigit() and digits in (one.contact.phone or ""))
 
 
+def _sleeps(one: Conversation) -> bool:
+    return one.snoozed_until is not None
+
+
+def _woke(one: Conversation) -> datetime | None:
+    """Return when what was put aside woke, while nobody has said anything since."""
+    return one.woke_at if one.woke_at is not None and one.last_message_at <= one.woke_at else None
+
+
 def _asks_since(one: Conversation, viewer: Viewer) -> datetime | None:
-    """Return since when a contact of this agent's has been waiting for an answer."""
-    if one.agent_id != viewer.account.id or one.last_author is Author.AGENT:
+    """Return since when a contact of this agent's has been waiting for an answer, or for what was put aside."""
+    if one.agent_id != viewer.account.id or _sleeps(one):
         return None
-    return one.last_message_at if one.last_author is Author.CONTACT else one.asked_at
+    if one.last_author is Author.CONTACT:
+        return one.last_message_at
+    if one.last_author is Author.AGENT or one.first_answer_at is not None:
+        return _woke(one)
+    return one.asked_at
 
 
-def _row(one: Conversation, viewer: Viewer, *, place: str, team: str) -> Row:
+def _row(one: Conversation, viewer: Viewer, timer: Running | None, *, place: str, team: str) -> Row:
     asks = _asks_since(one, viewer)
     since = one.asked_at if one.holder is Holder.QUEUE else asks
     waits = viewer.now - since if since else None
     mine = one.agent_id == viewer.account.id
-    reason = words.UNANSWERED if asks else words.REASONS[one.reason] if one.reason else ""
-    if one.holder is Holder.QUEUE and one.owner_id == viewer.account.id:
-        reason = words.WAS_YOURS
-    if asks and _was_given(one):
-        reason = words.GIVEN
+    runs = timer if one.holder is Holder.AGENT and not _sleeps(one) else None
+    reason = _reason(one, asks, viewer)
     return Row(
         key=one.key,
         name=name_of(one),
@@ -175,7 +191,9 @@ def _row(one: Conversation, viewer: Viewer, *, place: str, team: str) -> Row:
         why=words.holder(one.holder, one.agent_name, mine) if one.holder is Holder.AGENT and not mine else reason,
         waiting=words.span(waits) if waits is not None else "",
         waits_long=waits is not None and waits >= LONG_WAIT,
-        due=_due(one, viewer) if one.holder is Holder.QUEUE else "",
+        due=_due(one, viewer) if one.holder is Holder.QUEUE else _later(one, runs, viewer),
+        light=_light(one, runs, viewer),
+        snoozed=mine and _sleeps(one),
         place=place,
         team=team,
         needs=one.needs if one.holder is Holder.QUEUE else (),
@@ -183,7 +201,63 @@ def _row(one: Conversation, viewer: Viewer, *, place: str, team: str) -> Row:
         holder=one.holder,
         asks=asks is not None,
         news=_news(one),
+        channel=one.channel,
     )
+
+
+def _reason(one: Conversation, asks: datetime | None, viewer: Viewer) -> str:
+    """Say why it stands in the list."""
+    if asks is not None:
+        if _was_given(one):
+            return words.GIVEN
+        return words.WOKE if asks == _woke(one) else words.UNANSWERED
+    reason = words.REASONS[one.reason] if one.reason else ""
+    if one.holder is not Holder.QUEUE:
+        return reason
+    mine = one.owner_id == viewer.account.id
+    if one.came_back:
+        return f"{words.came_back(one.returns)}, was yours" if mine else f"{words.came_back(one.returns)}: {reason}"
+    return words.WAS_YOURS if mine else reason
+
+
+def _light(one: Conversation, runs: Running | None, viewer: Viewer) -> Light:
+    if one.holder is Holder.QUEUE and one.due_at is not None:
+        runs = Running(Timer.FIRST, one.due_at, one.due_at - (one.promised_at or one.asked_at or one.due_at))
+    return runs.light(viewer.now) if runs is not None else Light.CALM
+
+
+def _later(one: Conversation, runs: Running | None, viewer: Viewer) -> str:
+    """Say until when something sleeps, or by when an answer is due."""
+    if one.snoozed_until is not None:
+        return words.asleep(one.snoozed_until, viewer.now, viewer.tz)
+    return words.timer(runs, viewer.now) if runs is not None else ""
+
+
+def _timers(tx: Transaction, held: list[Conversation]) -> dict[str, Running]:
+    """Return the timer that runs out first in each conversation an agent has."""
+    found: dict[str, Running] = {}
+    kept: dict[int, tuple[Hours, Standards]] = {}
+    for one in held:
+        if one.team_id is None or one.asked_at is None:
+            continue
+        if one.team_id not in kept:
+            kept[one.team_id] = (teams.team(tx, one.team_id).hours, teams.standards(tx, one.team_id))
+        hours, standards = kept[one.team_id]
+        since = one.last_message_at if one.last_author is Author.CONTACT else None
+        if since is not None and one.woke_at is not None:
+            since = max(since, one.woke_at)
+        runs = running(
+            asked_at=one.asked_at,
+            promised_at=one.promised_at,
+            due_at=one.due_at,
+            answered=one.first_answer_at is not None or one.last_author is Author.AGENT,
+            since=since,
+            standards=standards,
+            hours=hours,
+        )
+        if runs is not None:
+            found[one.key] = runs
+    return found
 
 
 def _due(one: Conversation, viewer: Viewer) -> str:
@@ -201,7 +275,8 @@ def _news(one: Conversation) -> str:
         return one.key
     if _was_given(one) and one.taken_at is not None:
         return f"{one.key}@given{one.taken_at.timestamp():.3f}"
-    return f"{one.key}@{one.last_message_at.timestamp():.3f}" if one.last_author is Author.CONTACT else ""
+    at = one.last_message_at if one.last_author is Author.CONTACT else _woke(one)
+    return f"{one.key}@{at.timestamp():.3f}" if at is not None else ""
 
 
 def _was_given(one: Conversation) -> bool:

@@ -6,32 +6,44 @@ import logging
 
 from flask import Response, jsonify, make_response, render_template, request
 from sqlalchemy.exc import SQLAlchemyError
-from werkzeug.exceptions import HTTPException, ServiceUnavailable
+from werkzeug.exceptions import HTTPException, MethodNotAllowed, ServiceUnavailable
 
 from bot.errors import (
     AlreadyTaken,
     AtCapacity,
     BadHours,
     BadNeed,
+    BadOutcome,
+    BadSnooze,
     BadTeam,
     Blocked,
     BotError,
+    Closed,
     NotAllowed,
     NotYours,
     Overtaken,
     TeamBusy,
     TooLong,
     UnknownConversation,
+    UnknownHandoff,
+    UnknownHook,
     UnknownTeam,
     WindowClosed,
 )
 from handoff import guard
-from handoff.agents import UnknownAccount
+from handoff.addresses import BadUrl
+from handoff.agents import AccountExists, LastAdmin, NotYourself, UnknownAccount
 from handoff.assignments import KeyUsed, NotWanted, UnknownDelivery, UnknownMessage, UnknownTemplate
+from handoff.entry import SetUpAlready
 from handoff.filling import BadTemplate
-from handoff.roles import RoleForbids
+from handoff.roles import RoleForbids, ScopeMissing
+from handoff.second import NoFactor
+from handoff.sessions import TooManyTries, UnknownSession
 
 log = logging.getLogger(__name__)
+
+
+RETRY_AFTER_S = "5"  # the database is away for longer, or back by then
 
 
 class BadBody(BotError):
@@ -48,6 +60,10 @@ STATUS_OF: dict[type[BotError], tuple[int, str]] = {
     Blocked: (409, "blocked"),
     NotYours: (403, "not_yours"),
     RoleForbids: (403, "role_forbids"),
+    ScopeMissing: (403, "scope_missing"),
+    Closed: (409, "closed"),
+    UnknownHandoff: (404, "unknown_handoff"),
+    UnknownHook: (404, "unknown_hook"),
     NotWanted: (409, "not_wanted"),
     UnknownConversation: (404, "unknown_conversation"),
     UnknownAccount: (404, "unknown_account"),
@@ -55,6 +71,13 @@ STATUS_OF: dict[type[BotError], tuple[int, str]] = {
     UnknownMessage: (404, "unknown_message"),
     UnknownTemplate: (404, "unknown_template"),
     UnknownDelivery: (404, "unknown_delivery"),
+    UnknownSession: (404, "unknown_session"),
+    SetUpAlready: (404, "set_up_already"),
+    AccountExists: (409, "account_exists"),
+    LastAdmin: (409, "last_admin"),
+    NotYourself: (409, "not_yourself"),
+    NoFactor: (409, "no_factor"),
+    TooManyTries: (429, "too_many_tries"),
     TooLong: (422, "too_long"),
     KeyUsed: (422, "key_used"),
     BadTemplate: (422, "bad_template"),
@@ -62,6 +85,9 @@ STATUS_OF: dict[type[BotError], tuple[int, str]] = {
     BadTeam: (422, "bad_team"),
     BadNeed: (422, "bad_need"),
     BadBody: (400, "bad_body"),
+    BadOutcome: (422, "bad_outcome"),
+    BadSnooze: (422, "bad_snooze"),
+    BadUrl: (422, "bad_url"),
 }
 
 
@@ -108,6 +134,10 @@ def as_json(error: HTTPException) -> tuple[Response, int]:
     response = jsonify({"error": word, "message": sentence})
     if status == 401:
         response.headers["WWW-Authenticate"] = "Bearer"
+    if status == 503:
+        response.headers["Retry-After"] = RETRY_AFTER_S
+    if isinstance(error, MethodNotAllowed) and error.valid_methods:
+        response.headers["Allow"] = ", ".join(sorted(error.valid_methods))
     return response, status
 
 

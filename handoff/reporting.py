@@ -140,7 +140,7 @@ def _read(tx: Transaction, chosen: Chosen, now: datetime) -> _Read:
         billed=history.billed(tx, span, number),
         failed=history.failed(tx, span, number),
         agents=agents.names(tx, {one.agent_id for one in found if one.agent_id is not None}),
-        teams=history.team_names(tx),
+        teams=teams.names(tx),
         zone=zone,
         now=now,
     )
@@ -233,7 +233,9 @@ def _bars(counted: Sequence[tuple[str, int]]) -> list[Bar]:
 
 
 def _percent(number: int, whole: int) -> str:
-    return f"{100 * number / whole:.0f} %" if whole >= figures.ENOUGH_FOR_SHARES else ""
+    if whole < figures.ENOUGH_FOR_SHARES:
+        return ""
+    return "under 1 %" if 0 < 200 * number < whole else f"{100 * number / whole:.0f} %"
 
 
 def _top(most: int) -> int:
@@ -377,7 +379,7 @@ EPISODE_HEAD = (
 def episode_rows(tx: Transaction, chosen: Chosen, now: datetime) -> list[tuple[str | int | None, ...]]:
     """Return every handoff as one row; nobody's name but colleagues', no number and no words of a contact."""
     found, zone = episodes(tx, chosen), zone_of(tx, chosen.which.team_id)
-    names, team_names = agents.names(tx, {one.agent_id for one in found if one.agent_id}), history.team_names(tx)
+    names, team_names = agents.names(tx, {one.agent_id for one in found if one.agent_id}), teams.names(tx)
 
     def at(moment: datetime | None) -> str:
         return "" if moment is None else moment.astimezone(zone).isoformat(" ", "seconds")

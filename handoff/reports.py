@@ -12,11 +12,13 @@ from flask import Blueprint, Response, render_template, request, url_for
 from werkzeug.exceptions import NotFound
 
 from bot.errors import BotError
-from bot.ledger import history
+from bot.ledger import history, teams
 from bot.ledger.history import Which
 from bot.ledger.transaction import Transaction
+from bot.messages import can_be_kept
 from bot.vocabulary import Reason
-from handoff import agents, guard, pages, reporting, words
+from handoff import agents, guard, pages, reporting, trail, words
+from handoff.acts import Act
 from handoff.desk import viewer
 from handoff.parts import parts
 from handoff.reporting import DAYS_MAX, Chosen
@@ -95,6 +97,9 @@ def sheet(name: str) -> Response:
             if found is None:
                 raise NotFound
             text = as_csv(found.head, found.rows)
+    with parts().ledger.writing() as tx:
+        days = {"first": str(chosen.first), "last": str(chosen.last)}
+        trail.write(tx, Act.EXPORTED, guard.who(), subject=f"report {name}", now=now, **days)
     log.info("a report was saved", extra={"action": "report_saved", "sheet": name, "account": guard.who().id})
     named = f"baton-{name}-{chosen.first}-{chosen.last}.csv"
     headers = {"Content-Disposition": f'attachment; filename="{named}"'}
@@ -102,8 +107,9 @@ def sheet(name: str) -> Response:
 
 
 def _chosen(tx: Transaction) -> Chosen:
-    which = Which(_id("team"), _id("agent"), _reason(), request.args.get("number") or None)
-    if which.team_id is not None and which.team_id not in history.team_names(tx):
+    number = request.args.get("number", "")
+    which = Which(_id("team"), _id("agent"), _reason(), number if number and can_be_kept(number) else None)
+    if which.team_id is not None and which.team_id not in teams.names(tx):
         which = Which(None, which.agent_id, which.reason, which.number)
     today = _today(reporting.zone_of(tx, which.team_id))
     if request.args.get("period") != "days":
@@ -145,12 +151,12 @@ def _reason() -> Reason | None:
 def _form(tx: Transaction, chosen: Chosen) -> Form:
     which, period = chosen.which, request.args.get("period", USUAL)
     rest = {key: value for key, value in request.args.items() if value and key not in {"period", "from", "to"}}
-    teams = {str(id_): name for id_, name in history.team_names(tx).items()}
+    every_team = {str(id_): name for id_, name in sorted(teams.names(tx).items())}
     people = {str(one.id): one.name for one in agents.colleagues(tx)}
     numbers = {number: number for number in history.our_numbers(tx)}
     reasons = {reason.value: words.REASONS[reason] for reason in Reason}
     asked = (
-        ("team", "Team", teams, which.team_id, "All teams"),
+        ("team", "Team", every_team, which.team_id, "All teams"),
         ("agent", "Agent", people, which.agent_id, "All agents"),
         ("reason", "Reason", reasons, which.reason.value if which.reason else None, "All reasons"),
         ("number", "Our number", numbers, which.number, "All numbers"),

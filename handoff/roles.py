@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 
 from bot.errors import BotError
@@ -11,6 +11,20 @@ from bot.vocabulary import Role
 
 class RoleForbids(BotError):
     """Your role can't do this."""
+
+
+class ScopeMissing(BotError):
+    """This token may not be used for that."""
+
+
+class Scope(str, Enum):
+    """What a token may be used for, besides what its account's role allows; without any, for all of that."""
+
+    READ = "read"  # conversations, messages, files, transcripts
+    WRITE = "write"  # an agent's verbs
+    HANDOFFS = "handoffs"  # bring another bot's contacts, and speak for them
+    WEBHOOKS = "webhooks"  # make hooks and look after them
+    ADMIN = "admin"  # look after deliveries
 
 
 class Deed(Enum):
@@ -23,11 +37,16 @@ class Deed(Enum):
     ARRANGE = "arrange teams"
     OVERSEE = "see the live floor and the reports"
     LOOK_AFTER = "look after deliveries"
+    ADMIT = "look after accounts"
+    AUDIT = "read the audit log"
+
+
+ADMINS_ONLY = frozenset({Deed.LOOK_AFTER, Deed.ADMIT, Deed.AUDIT})
 
 
 MAY: dict[Role, frozenset[Deed]] = {
     Role.AGENT: frozenset({Deed.READ, Deed.NOTE, Deed.SPEAK}),
-    Role.SUPERVISOR: frozenset(Deed) - {Deed.LOOK_AFTER},
+    Role.SUPERVISOR: frozenset(Deed) - ADMINS_ONLY,
     Role.ADMIN: frozenset(Deed),
     Role.CONTENT: frozenset({Deed.READ, Deed.NOTE}),
 }
@@ -42,6 +61,9 @@ class Account:
     name: str
     role: Role
     must_change_password: bool = False
+    scopes: frozenset[Scope] = field(default=frozenset(Scope), compare=False)  # of the token they came with
+    must_add_factor: bool = False  # an admin says that who has this role needs a second one
+    address: str = field(default="", compare=False)  # where this request of theirs came from, for the audit log
 
     def may(self, deed: Deed) -> bool:
         """Say whether the role allows it."""
@@ -51,3 +73,8 @@ class Account:
         """Raise RoleForbids unless the role allows it."""
         if not self.may(deed):
             raise RoleForbids(f"(as {self.role.value} you can't {deed.value}; ask an admin for another role)")
+
+    def require_scope(self, scope: Scope) -> None:
+        """Raise ScopeMissing unless the token they came with has it."""
+        if scope not in self.scopes:
+            raise ScopeMissing(f"(it lacks the scope {scope.value}; an admin can make one that has it)")

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timezone
 from typing import Any
 
+from bot.evidence import Fact
 from bot.ledger.files import File
+from bot.ledger.guests import Visit
 from bot.ledger.inbox import Line, Tally
 from bot.ledger.teams import Team
-from bot.ledger.transcript import Conversation, Said
+from bot.ledger.transcript import Conversation, Episode, Said
 from bot.messages import GAP, Media, MessageTemplate, Place, Reaction
 from bot.vocabulary import Author, Holder
 from handoff import pages
@@ -17,7 +19,8 @@ from handoff.assignments import Note
 
 
 def conversation(one: Conversation) -> dict[str, Any]:
-    """Return a conversation as the API shows it."""
+    """Return a conversation as the API shows it. Where it is not on WhatsApp it says so, and has no window."""
+    elsewhere = {"channel": one.channel, "window_ends": None} if one.channel else {}
     return {
         "key": one.key,
         "holder": one.holder.value,
@@ -42,6 +45,70 @@ def conversation(one: Conversation) -> dict[str, Any]:
         "window_ends": moment(one.window_ends),
         "slots": one.slots,
         "wish": one.wish,
+        "evidence": evidence(one.evidence),
+        "came_back": one.returns,
+        "snoozed_until": moment(one.snoozed_until),
+    } | elsewhere
+
+
+def evidence(facts: Sequence[Fact]) -> list[dict[str, Any]]:
+    """Return what speaks for a reason as the API shows it."""
+    return [
+        {
+            "clue": one.clue.value,
+            "value": one.value or None,
+            "turn": None if one.turn_id is None else str(one.turn_id),
+            "score": one.score,
+        }
+        for one in facts
+    ]
+
+
+def episode(one: Episode) -> dict[str, Any]:
+    """Return one handoff as the API shows it, from its reason to its end."""
+    return {
+        "id": str(one.id),
+        "reason": one.reason.value,
+        "evidence": evidence(one.evidence),
+        "wish": one.wish,
+        "asked_at": moment(one.asked_at),
+        "due_at": moment(one.due_at),
+        "taken_at": moment(one.taken_at),
+        "agent": one.agent_name or None,
+        "first_answer_at": moment(one.first_answer_at),
+        "longest_wait_s": one.next_wait_s,
+        "late": {"first": one.first_late, "next": one.next_late, "close": one.close_late},
+        "closed_at": moment(one.closed_at),
+        "outcome": one.outcome.value if one.outcome else None,
+        "summary": one.summary,
+        "joined_to": None if one.joined_to is None else str(one.joined_to),
+        "came_back": one.returns,
+        "snoozed_until": moment(one.snoozed_until),
+        "csat": one.csat.value if one.csat else None,
+        "csat_at": moment(one.csat_at),
+    }
+
+
+def handoff(visit: Visit, *, place: int | None, sentence: str | None) -> dict[str, Any]:
+    """Return a guest's handoff as the bot that brought them sees it."""
+    waits = visit.closed_at is None and visit.taken_at is None
+    state = "closed" if visit.closed_at else "waiting" if waits else "taken"
+    return {
+        "id": str(visit.id),
+        "conversation": visit.key,
+        "channel": visit.channel,
+        "conversation_id": visit.own_id,
+        "state": state,
+        "reason": visit.reason.value,
+        "agent": visit.agent or None,
+        "place": place,
+        "due_at": moment(visit.due_at) if waits else None,
+        "late": waits and visit.broken_at is not None,
+        "sentence": sentence,
+        "asked_at": moment(visit.asked_at),
+        "taken_at": moment(visit.taken_at),
+        "closed_at": moment(visit.closed_at),
+        "outcome": visit.outcome.value if visit.outcome else None,
     }
 
 

@@ -6,6 +6,7 @@ import sqlalchemy as sa
 
 from bot.ledger.tables import Id, Json, Moment, Word, metadata
 from bot.vocabulary import Role
+from handoff.acts import Act
 
 accounts = sa.Table(
     "accounts",
@@ -19,6 +20,7 @@ accounts = sa.Table(
     sa.Column("created_at", Moment, nullable=False),
     sa.Column("disabled_at", Moment),
     sa.Column("seen_at", Moment),  # when they last did anything, to the minute; a tab that stands open does nothing
+    sa.Column("greeted_at", Moment),  # when they put the first-visit guide away
 )
 
 sessions = sa.Table(
@@ -29,6 +31,52 @@ sessions = sa.Table(
     sa.Column("created_at", Moment, nullable=False),
     sa.Column("seen_at", Moment, nullable=False),
     sa.Column("ends_at", Moment, nullable=False),
+    sa.Column("browser", sa.String(300)),  # as it calls itself
+    sa.Column("address", sa.String(64)),  # where it signed in from
+    sa.Column("awaits_code", sa.Boolean, nullable=False, server_default=sa.false()),  # the password was right, no more
+)
+
+second_factors = sa.Table(
+    "second_factors",
+    metadata,
+    sa.Column("account_id", Id, sa.ForeignKey("accounts.id"), primary_key=True, autoincrement=False),
+    sa.Column("secret", sa.String(64), nullable=False),  # base 32, as the app on the phone has it
+    sa.Column("made_at", Moment, nullable=False),
+    sa.Column("confirmed_at", Moment),  # from then on signing in asks for a code
+    sa.Column("last_step", Id, nullable=False),  # the half minute whose code was used last: none is good twice
+)
+
+recovery_codes = sa.Table(
+    "recovery_codes",  # those that were not used
+    metadata,
+    sa.Column("hash", sa.String(64), primary_key=True),
+    sa.Column("account_id", Id, sa.ForeignKey("accounts.id"), nullable=False, index=True),
+)
+
+second_factor_roles = sa.Table(
+    "second_factor_roles",  # who has one of these roles must have a second factor
+    metadata,
+    sa.Column("role", Word(Role), primary_key=True),
+    sa.Column("since", Moment, nullable=False),
+)
+
+setup_codes = sa.Table(
+    "setup_codes",  # who knows one may make the first account
+    metadata,
+    sa.Column("hash", sa.String(64), primary_key=True),
+    sa.Column("ends_at", Moment, nullable=False),
+)
+
+audit = sa.Table(
+    "audit",
+    metadata,
+    sa.Column("id", Id, primary_key=True),
+    sa.Column("at", Moment, nullable=False, index=True),
+    sa.Column("account_id", Id, sa.ForeignKey("accounts.id"), index=True),  # NULL: the command line, or a stranger
+    sa.Column("act", Word(Act), nullable=False, index=True),
+    sa.Column("subject", sa.String(300), nullable=False),  # "account ann@…", "conversation KEY", "delivery 12"
+    sa.Column("details", Json, nullable=False),  # small; never what was said
+    sa.Column("address", sa.String(64), nullable=False),
 )
 
 tokens = sa.Table(
@@ -38,6 +86,9 @@ tokens = sa.Table(
     sa.Column("account_id", Id, sa.ForeignKey("accounts.id"), nullable=False, index=True),
     sa.Column("created_at", Moment, nullable=False),
     sa.Column("used_at", Moment),
+    sa.Column("name", sa.String(80), nullable=False, server_default=""),  # what it is for
+    sa.Column("scopes", sa.String(200), nullable=False, server_default=""),  # "read,write"; "": all of the role
+    sa.Column("ends_at", Moment),  # good until then; NULL: until somebody ends it
 )
 
 sign_ins = sa.Table(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from bot.errors import BadTeam
 from bot.hours import EXAMPLE
@@ -12,10 +12,12 @@ from bot.ledger.teams import Team
 from bot.ledger.transaction import Transaction
 from bot.needs import read_skills
 from bot.promises import moment
+from bot.timers import Standards
 from bot.vocabulary import Routing
 from handoff import agents, members
 
 ANY = "any"  # number of conversations
+CHANGES = {"add", "rename", "retire", "zone", "hours", "exceptions", "within", "routing", "capacity", "join", "leave"}
 
 
 def arguments(team: argparse.ArgumentParser) -> None:
@@ -28,6 +30,8 @@ def arguments(team: argparse.ArgumentParser) -> None:
     team.add_argument("--hours", help=f"{EXAMPLE!r}, or: always")
     team.add_argument("--exceptions", help="'2026-12-24 9:00-13:00; 12-25 closed' (without a year: every year)")
     team.add_argument("--within", type=int, metavar="MINUTES", help="of opening time, to a person's first word")
+    team.add_argument("--next", type=int, metavar="MINUTES", help="… and to each later answer; 0: no such wish")
+    team.add_argument("--close", type=int, metavar="MINUTES", help="… and until it is closed; 0: no such wish")
     team.add_argument("--routing", choices=[one.value for one in Routing], help="how conversations find their agents")
     team.add_argument("--capacity", metavar="NUMBER", help=f"conversations an agent may hold at once, or: {ANY}")
     team.add_argument("--join", metavar="EMAIL", action="append", default=[], help="they work in it, too")
@@ -49,6 +53,11 @@ def run(tx: Transaction, asked: argparse.Namespace, now: datetime) -> str:
     if asked.rename is not None:
         one = teams.rename(tx, one.id, asked.rename)
     one = _routed(tx, asked, _timed(tx, asked, one))
+    if asked.next is not None or asked.close is not None:
+        kept = teams.standards(tx, one.id)
+        next_min = _minutes(kept.next) if asked.next is None else asked.next
+        close_min = _minutes(kept.close) if asked.close is None else asked.close
+        teams.keep_standards(tx, one.id, next_min=next_min, close_min=close_min)
     for verb, emails in ((members.join, asked.join), (members.leave, asked.leave)):
         for email in emails:
             verb(tx, agents.colleague(tx, email).id, one.id)
@@ -56,7 +65,11 @@ def run(tx: Transaction, asked: argparse.Namespace, now: datetime) -> str:
         teams.retire(tx, one.id, now)
         return f"{one.name} is retired."
     said = [one] if asked.name else teams.every(tx)
-    return "\n".join(_shown(team, now) for team in said)
+    return "\n".join(_shown(team, teams.standards(tx, team.id), now) for team in said)
+
+
+def _minutes(one: timedelta) -> int:
+    return int(one.total_seconds() // 60)
 
 
 def seat(tx: Transaction, asked: argparse.Namespace, now: datetime) -> str:
@@ -108,11 +121,14 @@ def _capacity(text: str) -> int | None:
     return int(text)
 
 
-def _shown(one: Team, now: datetime) -> str:
+def _shown(one: Team, kept: Standards, now: datetime) -> str:
     opens = one.hours.opens(now)
     here = "there now" if opens == now else f"back {moment(opens, now, one.hours)}" if opens else "never there"
     except_ = f", except {'; '.join(one.exceptions.splitlines())}" if one.exceptions else ""
-    minutes = one.within.total_seconds() / 60
+    later = f", then {_minutes(kept.next)}" if kept.next else ""
+    within = f"within {_minutes(one.within)} minutes{later}" + (
+        f", closed within {_minutes(kept.close)}" if kept.close else ""
+    )
     way = f"; {one.routing.value.replace('_', ' ')}" if one.gives else ""
     most = f"; at most {one.capacity} at once" if one.capacity is not None else ""
-    return f"{one.name}: {one.week}{except_} ({one.zone}), within {minutes:.0f} minutes{way}{most}; {here}."
+    return f"{one.name}: {one.week}{except_} ({one.zone}), {within}{way}{most}; {here}."

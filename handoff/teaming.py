@@ -21,7 +21,8 @@ from bot.ledger.transaction import Transaction
 from bot.needs import Rule, read_skills
 from bot.promises import moment
 from bot.vocabulary import NeedOf, Reason, Routing
-from handoff import guard, members, pages, words
+from handoff import guard, members, pages, trail, words
+from handoff.acts import Act
 from handoff.agents import UnknownAccount
 from handoff.desk import viewer
 from handoff.members import Member
@@ -137,6 +138,7 @@ def make() -> AnyResponse:
     try:
         with parts().ledger.writing() as tx:
             team_id = teams.make(tx, request.form.get("name", "")).id
+            _write_down(tx, f"team {team_id}", "made")
     except BadTeam as error:
         return _again(_page(error=error, about="team"))
     _log("team_made", team_id)
@@ -167,6 +169,7 @@ def change(team_id: int) -> AnyResponse:
                 exceptions=asked.get("exceptions", ""), within_min=within,
             )  # fmt: skip
             teams.route(tx, team_id, routing=_routing(asked), capacity=_capacity(asked))
+            _write_down(tx, f"team {team_id}", "changed")
     except (BadHours, BadTeam) as error:
         with parts().ledger.reading() as tx:
             return _again(_team_page(tx, _typed(_form_of(_open_team(tx, team_id)), asked), error))
@@ -182,6 +185,7 @@ def retire(team_id: int) -> AnyResponse:
     try:
         with parts().ledger.writing() as tx:
             teams.retire(tx, team_id, parts().now())
+            _write_down(tx, f"team {team_id}", "retired")
     except BotError as error:
         with parts().ledger.reading() as tx:
             return _again(_team_page(tx, _form_of(_open_team(tx, team_id)), error))
@@ -224,6 +228,7 @@ def seat(account_id: int) -> AnyResponse:
             who = _member(tx, account_id)
             members.work_in(tx, who.account.id, chosen)
             members.equip(tx, who.account.id, skills=read_skills(asked.get("skills", "")), own=_capacity(asked))
+            _write_down(tx, trail.of_account(who.account.email), "teams, skills and room")
     except (BadTeam, BadNeed, UnknownTeam) as error:
         with parts().ledger.reading() as tx:
             form = _person_form(tx, _member(tx, account_id))
@@ -248,6 +253,7 @@ def add_rule() -> AnyResponse:
                 tx, of=of, value=asked.get("value", ""), skill=asked.get("skill", ""),
                 team_id=int(to) if to.isdigit() and len(to) <= NUMBER_MAX else None,
             )  # fmt: skip
+            _write_down(tx, f"rule {rule_id}", "added")
     except (BadNeed, UnknownTeam) as error:
         return _again(_page(error=error, about="rule"))
     _log("need_added", rule_id)
@@ -261,8 +267,13 @@ def remove_rule(rule_id: int) -> AnyResponse:
     guard.who().require(Deed.ARRANGE)
     with parts().ledger.writing() as tx:
         needs.remove(tx, rule_id)
+        _write_down(tx, f"rule {rule_id}", "removed")
     _log("need_removed", rule_id)
     return guard.go_to(url_for("teaming.page", _anchor="needs"))
+
+
+def _write_down(tx: Transaction, subject: str, what: str) -> None:
+    trail.write(tx, Act.TEAM_CHANGED, guard.who(), subject=subject, now=parts().now(), what=what)
 
 
 def opening(meant: Hours, now: datetime) -> tuple[bool, str]:

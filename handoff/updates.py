@@ -128,7 +128,7 @@ def live() -> str:
 def read_all_again() -> AnyResponse:
     """Have everything that failed read once more."""
     with parts().ledger.writing() as tx:
-        assignments.read_again(tx, guard.who())
+        assignments.read_again(tx, guard.who(), now=parts().now())
         failed = {line.delivery_id for line in inbox.lines(tx, UpdateState.FAILED, LISTED)}
     return _done(ASKED, watched=failed)
 
@@ -138,7 +138,7 @@ def read_all_again() -> AnyResponse:
 def read_again(delivery: int) -> AnyResponse:
     """Have one delivery read once more."""
     with parts().ledger.writing() as tx:
-        assignments.read_again(tx, guard.who(), _known(delivery))
+        assignments.read_again(tx, guard.who(), _known(delivery), now=parts().now())
     return _done(ASKED, watched=_watched() | {delivery})
 
 
@@ -147,7 +147,7 @@ def read_again(delivery: int) -> AnyResponse:
 def set_all_aside() -> AnyResponse:
     """Let everything that failed rest."""
     with parts().ledger.writing() as tx:
-        assignments.set_updates_aside(tx, guard.who())
+        assignments.set_updates_aside(tx, guard.who(), now=parts().now())
     return _done("Set aside. All of it is still found under “Set aside”.", watched=set())
 
 
@@ -156,7 +156,7 @@ def set_all_aside() -> AnyResponse:
 def set_aside(delivery: int) -> AnyResponse:
     """Let what failed in one delivery rest."""
     with parts().ledger.writing() as tx:
-        assignments.set_updates_aside(tx, guard.who(), _known(delivery))
+        assignments.set_updates_aside(tx, guard.who(), _known(delivery), now=parts().now())
     return _done(f"Delivery {delivery} is set aside.", watched=_watched() - {delivery})
 
 
@@ -201,8 +201,9 @@ def show_body(delivery: int) -> str:
 
 def _body(delivery: int, *, shown: bool) -> str:
     guard.who().require(Deed.LOOK_AFTER)
-    with parts().ledger.reading() as tx:
-        body = inbox.body_of(tx, _known(delivery))
+    with parts().ledger.writing() if shown else parts().ledger.reading() as tx:
+        known = _known(delivery)
+        body = assignments.body_of(tx, guard.who(), known, parts().now()) if shown else inbox.body_of(tx, known)
         frame = _frame(tx)
     if body is None:
         raise UnknownDelivery(f"({delivery}; what was dealt with is forgotten after a while)")

@@ -24,6 +24,8 @@ class Viewer:
 def name_of(one: Conversation) -> str:
     """Return what to call a contact: by name, else by number, else by the username of who hides it."""
     contact = one.contact
+    if one.channel:
+        return contact.name or f"Somebody on {one.channel}"
     if not contact.name and not contact.phone and contact.username:
         return f"@{contact.username.removeprefix('@')}"
     return contact.name or words.phone(contact.phone)

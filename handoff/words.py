@@ -11,15 +11,23 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from markupsafe import Markup, escape
 
 from bot.conversation import window_is_open
+from bot.evidence import Fact
 from bot.ledger.handoffs import THE_PHONE
 from bot.messages import is_web_address
-from bot.vocabulary import Author, FileState, Holder, Reason, Status, UpdateState
+from bot.timers import Running, Timer
+from bot.vocabulary import Author, Clue, Csat, FileState, Holder, Outcome, Reason, Status, UpdateState
+from handoff.endings import CHOICES
+from handoff.snoozing import Until
 
 BUSINESS = "Fernhill"
 
 REASONS: dict[Reason, str] = {
     Reason.ASKED: "Asked for a person",
     Reason.NOT_UNDERSTOOD: "The bot didn't understand, twice",
+    Reason.FRUSTRATED: "Is getting frustrated",
+    Reason.SENSITIVE: "A sensitive matter",
+    Reason.FORM_FAILED: "The bot's questions led nowhere",
+    Reason.LANGUAGE: "Writes in a language the bot doesn't speak",
     Reason.BACKOFFICE_DOWN: "The order system didn't answer",
     Reason.SILENT: "The bot found no words",
     Reason.LOST: "The bot broke off twice",
@@ -31,6 +39,25 @@ REASONS: dict[Reason, str] = {
     Reason.MACHINE: "Looks like another bot",
 }
 
+OUTCOMES: dict[Outcome, str] = {
+    Outcome.GIVEN_BACK: "Given back to the bot",
+    Outcome.CANCELLED: "The contact cancelled the request",
+    Outcome.SOLVED: "Solved",
+    Outcome.NOT_SOLVED: "Not solved",
+    Outcome.ELSEWHERE: "Passed elsewhere",
+    Outcome.NO_ANSWER: "No answer needed",
+    Outcome.SPAM: "Spam",
+    Outcome.IDLE: "Given back: nobody wrote any more",
+}
+ENDINGS = CHOICES  # in the order the form has them
+CSATS: dict[Csat, str] = {Csat.GOOD: "good", Csat.SO_SO: "so-so", Csat.BAD: "bad"}
+SNOOZES: dict[Until, str] = {
+    Until.HOUR: "in 1 hour",
+    Until.TOMORROW: "tomorrow, when we open",
+    Until.REPLY: "only until the contact writes",
+    Until.AT: "at another time …",
+}
+WOKE = "Snoozed until now"
 UNANSWERED = "Waits for your answer"
 WAS_YOURS = "Was yours, and got no answer"
 GIVEN = "Given to you"
@@ -337,6 +364,13 @@ def span(passed: timedelta) -> str:
 
 NO_MARKETING = "Does not want marketing messages"
 OWN_CARD = "Shared their own number"
+
+
+def on_channel(channel: str) -> str:
+    """Say where a guest is, and that nothing closes there."""
+    return f"On {channel}: no 24-hour window"
+
+
 BLOCKED = "Blocked: WhatsApp delivers nothing either way"
 
 
@@ -411,6 +445,67 @@ def when_said(at: datetime, now: datetime, tz: tzinfo) -> str:
     return short if local.year == now.astimezone(tz).year else f"{local.day} {local:%b} {local.year}"
 
 
+def moment(at: datetime, now: datetime, tz: tzinfo) -> str:
+    """Set a moment with its day and its time: 14:05, Yesterday 14:05, 3 Nov 14:05; with the year when it isn't this."""
+    local, today = at.astimezone(tz), now.astimezone(tz)
+    if local.date() == today.date():
+        return f"{local:%H:%M}"
+    day_ = "Yesterday" if (today.date() - local.date()).days == 1 else f"{local.day} {local:%b}"
+    return f"{day_} {local:%H:%M}" if local.year == today.year else f"{day_} {local.year} {local:%H:%M}"
+
+
 def fresh_key() -> str:
     """Return a key for the next thing written: the same one twice is one message."""
     return secrets.token_urlsafe(12)
+
+
+def ended(outcome: Outcome | None, summary: str, csat: Csat | None) -> str:
+    """Say in a line between messages how somebody's part ended, and how the contact found it."""
+    said = OUTCOMES[outcome or Outcome.GIVEN_BACK]
+    if outcome in CHOICES:
+        said = f"Given back to the bot: {said.lower()}"
+    said += f" · {summary}" if summary else ""
+    return f"{said} · the contact found it {CSATS[csat]}" if csat is not None else said
+
+
+def asleep(until: datetime, now: datetime, tz: tzinfo) -> str:
+    """Say until when something is put aside."""
+    local, today = until.astimezone(tz), now.astimezone(tz)
+    day = "" if local.date() == today.date() else f"{local:%a} {local.day} {local:%b}, "
+    return f"until {day}{local:%H:%M}"
+
+
+def timer(one: Running, now: datetime) -> str:
+    """Say by when something has to be done, or for how long that is over."""
+    left = span(abs(one.due_at - now))
+    what = "to be closed" if one.timer is Timer.CLOSE else "answer due"
+    if now >= one.due_at:
+        return f"{what} now" if left == "now" else f"{what}: {left} late"
+    return f"{what} within a minute" if left == "now" else f"{what} in {left}"
+
+
+def came_back(returns: int) -> str:
+    """Say that somebody was given back and needs a person again."""
+    return "Came back" if returns < 2 else f"Came back {returns} times"
+
+
+def fact(one: Fact, said: str) -> str:
+    """Say what speaks for a reason; `said` is what the contact wrote in that turn."""
+    quoted = f"“{said}”" if said else "what they sent"
+    sure = "" if one.score is None else f" {round(one.score * 100)} %"
+    value = one.value.replace("_", " ")
+    match one.clue:
+        case Clue.SAID:
+            return f"They wrote {quoted}{sure}"
+        case Clue.MISSED:
+            return f"Not understood: {quoted}" + (f" (perhaps {value}{sure})" if value else "")
+        case Clue.FORM:
+            return f"Form: {value}"
+        case Clue.SLOT:
+            return f"Could not fill: {value}"
+        case Clue.CALL:
+            return f"Asked for {one.value}"
+        case Clue.KIND:
+            return f"Sent: {kind(one.value).lower()}" if one.value else "Sent something"
+        case Clue.SPOKEN:
+            return f"Language: {one.value}{sure}"

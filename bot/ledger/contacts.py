@@ -20,13 +20,13 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from bot.ledger import changes, outbox, promises
+from bot.ledger import changes, hooks, outbox, promises
 from bot.ledger import handoffs as holding
 from bot.ledger.tables import contacts, conversations, errands, handoffs, identities, messages, turns
 from bot.ledger.transaction import Transaction
 from bot.ledger.upsert import insert_new, take_ids
 from bot.updates import ContactRef, Renumbered
-from bot.vocabulary import Author, Change, Holder, TurnState
+from bot.vocabulary import Author, Change, Happening, Holder, TurnState
 
 log = logging.getLogger(__name__)
 
@@ -111,14 +111,26 @@ def _make_all(tx: Transaction, refs: Sequence[ContactRef], since: Sequence[datet
         for contact_id, ref in zip(ids, refs, strict=True)
     ]
     tx.execute(MAKE, rows)
-    known_as = [
+    known_as: list[dict[str, Any]] = [
         {"value": value, "contact_id": contact_id, "since": moment}
         for contact_id, ref, moment in zip(ids, refs, since, strict=True)
         for value in (ref.bsuid, ref.phone)
         if value
     ]
-    tx.execute(IDENTIFY, known_as)
+    if known_as:
+        tx.execute(IDENTIFY, known_as)
     return ids
+
+
+def make_guest(tx: Transaction, name: str, now: datetime) -> int:
+    """Write down whom another bot brings: nobody we could reach by ourselves, so no two of them are ever merged."""
+    return _make_all(tx, [ContactRef(phone=None, bsuid=None, name=name)], [now], now)[0]
+
+
+def rename_guest(tx: Transaction, contact_id: int, name: str) -> None:
+    """Keep today's name of whom another bot brings."""
+    mine = (contacts.c.id == contact_id) & (contacts.c.name != name[:NAME_MAX])
+    tx.execute(sa.update(contacts).where(mine).values(name=name[:NAME_MAX]))
 
 
 def find(tx: Transaction, ref: ContactRef) -> int | None:
@@ -435,6 +447,7 @@ def _merge_conversations(tx: Transaction, kept_id: int, other_id: int, now: date
     fewer = other_id if nearer is kept else kept_id  # of two open handoffs the nearer one's stays
     if nearer.holder is not Holder.BOT:
         promises.carry_over(tx, fewer, nearer, now)
+        hooks.moved(tx, fewer, Happening.HANDOFF_CLOSED, now, outcome=None)  # it goes on in the other one
         tx.execute(sa.update(handoffs).where(handoffs.c.conversation_id == fewer, open_).values(closed_at=now))
     ours = sa.select(messages.c.id).where(messages.c.conversation_id == other_id, messages.c.said_under.is_not(None))
     moved = tx.execute(ours).scalars().all()

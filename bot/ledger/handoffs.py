@@ -7,8 +7,8 @@ the bot composed under an earlier epoch goes out after it.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Collection
-from dataclasses import dataclass
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -16,18 +16,22 @@ import sqlalchemy as sa
 
 from bot.conversation import NOT_INVITED, after, wants_an_answer
 from bot.errors import AlreadyTaken, NotAllowed, NotYours, UnknownConversation
+from bot.evidence import Fact, from_json, to_json
 from bot.hours import Hours
-from bot.ledger import capacity, changes, needs, outbox, promises, teams
+from bot.ledger import capacity, changes, hooks, needs, outbox, promises, ratings, returns, teams, waits
 from bot.ledger.promises import Tell
+from bot.ledger.ratings import Ask
 from bot.ledger.tables import UNSENT, WAITING, conversations, handoffs, messages, turns
 from bot.ledger.transaction import Transaction
 from bot.messages import Outbound, can_be_kept
 from bot.needs import Needed
-from bot.promises import Promise
-from bot.vocabulary import Author, Change, Holder, Move, Outcome, Reason, Status, TurnState
+from bot.promises import HEAD_STARTS, Promise
+from bot.vocabulary import Author, Change, Happening, Holder, Move, Outcome, Reason, Status, TurnState
 
 THE_PHONE = "the phone"  # who holds what somebody at the business answers from the WhatsApp Business app
 TAKEN_BACK = "(deleted)"  # in place of what nobody may read any more
+OUTWEIGH = {Reason.SENSITIVE, Reason.FRUSTRATED}  # what the bot notices while they wait already
+AWAKE: dict[str, Any] = {"snoozed_at": None, "snoozed_until": None, "woke_at": None}
 TOLD_AT_ONCE = timedelta(minutes=1)  # what the phone said and Meta tells of within that is not late
 
 
@@ -49,6 +53,8 @@ def hand_off(
     tell: Tell | None,
     now: datetime,
     turn_id: int | None = None,
+    evidence: Sequence[Fact] = (),
+    team_id: int | None = None,
 ) -> HandedOff:
     """Ask for a person: bot → queue, with the packet and a promise, and tell the contact in the same transaction.
 
@@ -70,22 +76,38 @@ def hand_off(
         raise AlreadyTaken(f"(conversation {key})", holder_name=row.agent_name)
     merged = row.holder is Holder.QUEUE
     if merged:
-        waits = tx.execute(sa.select(handoffs.c.id, handoffs.c.team_id).where(_open(row.id))).one()
-        handoff_id = int(waits.id)
-        if reason in NOT_INVITED:  # the bot has helped while they waited; no more of that
-            tx.execute(sa.update(handoffs).where(handoffs.c.id == handoff_id).values(reason=reason))
-        made, team = promises.make(tx, now, team_id=waits.team_id, for_=handoff_id)
+        waiting = tx.execute(sa.select(handoffs.c.id, handoffs.c.team_id).where(_open(row.id))).one()
+        handoff_id = int(waiting.id)
+        _learn_more(tx, handoff_id, reason, evidence)
+        made, team = promises.make(tx, now, team_id=waiting.team_id, for_=handoff_id)
     else:
         _move(tx, row, Move.HAND_OFF, now)
         wish = _as_it_stands(tx, row.id, wish, turn_id)
         needed = needs.of(tx, row.id, reason=reason, wish=wish, slots=slots)
+        if team_id is not None:  # whoever asks knows better than the rules
+            needed = replace(needed, team_id=teams.standing(tx, team_id))
         made, team = promises.make(tx, now, team_id=needed.team_id)
         handoff_id = _open_handoff(
-            tx, row.id, reason=reason, wish=wish, slots=slots, now=now, turn_id=turn_id, needed=needed, made=made
+            tx, row.id, reason=reason, wish=wish, slots=slots, now=now, turn_id=turn_id, needed=needed, made=made,
+            evidence=evidence,
         )  # fmt: skip
     if tell is not None:
         outbox.queue(tx, row.id, tell(made, team.hours, now), author=Author.BOT, turn_id=turn_id, now=now)
     return HandedOff(handoff_id, merged)
+
+
+def _learn_more(tx: Transaction, handoff_id: int, reason: Reason, evidence: Sequence[Fact]) -> None:
+    """Write down what else speaks for a person whom the contact awaits already. A reason that weighs more, or with
+    which the bot must not go on helping, takes the place of the first one.
+    """
+    mine = handoffs.c.id == handoff_id
+    row = tx.execute(sa.select(handoffs.c.reason, handoffs.c.evidence).where(mine)).one()
+    weighs_more = reason in OUTWEIGH and HEAD_STARTS[reason] > HEAD_STARTS[row.reason]
+    told: dict[str, Any] = {"reason": reason} if reason in NOT_INVITED or weighs_more else {}
+    if evidence:
+        told["evidence"] = to_json([*from_json(row.evidence), *evidence])
+    if told:
+        tx.execute(sa.update(handoffs).where(mine).values(told))
 
 
 def _as_it_stands(tx: Transaction, conversation_id: int, wish: str, turn_id: int | None) -> str:
@@ -119,7 +141,7 @@ def _spoke_unbound_in(tx: Transaction, turn_id: int) -> int | None:
     return found
 
 
-def cancel(tx: Transaction, key: str, *, words: Outbound, now: datetime, turn_id: int | None = None) -> bool:
+def cancel(tx: Transaction, key: str, *, words: Outbound | None, now: datetime, turn_id: int | None = None) -> bool:
     """Give a contact who waits for a person back to the bot, as they wish; say whether they waited."""
     row = locked(tx, key)
     if turn_id is not None and _spoke_unbound_in(tx, turn_id) is not None:
@@ -130,7 +152,8 @@ def cancel(tx: Transaction, key: str, *, words: Outbound, now: datetime, turn_id
         return False
     _move(tx, row, Move.GIVE_BACK, now)
     _close(tx, row.id, Outcome.CANCELLED, now)
-    outbox.queue(tx, row.id, words, author=Author.BOT, turn_id=turn_id, now=now)
+    if words is not None:
+        outbox.queue(tx, row.id, words, author=Author.BOT, turn_id=turn_id, now=now)
     return True
 
 
@@ -354,25 +377,40 @@ def _take(
     waits = (messages.c.conversation_id == row.id) & WAITING & messages.c.turn_id.is_(None)
     tx.execute(sa.update(messages).where(waits).values(waiting=False))
     first = sa.func.coalesce(handoffs.c.first_taken_at, sa.bindparam("first", now, handoffs.c.first_taken_at.type))
-    taken = {"taken_at": now, "taken_by": agent_id, "given_because": because, "first_taken_at": first}
+    taken = {
+        "taken_at": now, "taken_by": agent_id, "agent_name": agent_name, "given_because": because,
+        "first_taken_at": first, **AWAKE,
+    }  # fmt: skip
     if row.holder is Holder.AGENT:
         taken["place"] = 0  # passed on: when tells nothing of how long the queue takes
     tx.execute(sa.update(handoffs).where(_open(row.id)).values(taken))
+    hooks.moved(tx, row.id, Happening.HANDOFF_TAKEN, now, agent=agent_name)
 
 
-def requeue(tx: Transaction, key: str, *, agent_id: int, now: datetime, team_id: int | None = None) -> None:
-    """Put the conversation back into the queue, for somebody else; into another team's, if one is named."""
-    _requeue(tx, require_held_by(tx, key, agent_id), now, owner_id=None, team_id=team_id)
+def requeue(
+    tx: Transaction, key: str, *, agent_id: int, now: datetime, team_id: int | None = None, tell: Tell | None = None
+) -> None:
+    """Put the conversation back into the queue, for somebody else; into another team's, if one is named. The contact is
+    told what they are promised anew.
+    """
+    row = require_held_by(tx, key, agent_id)
+    _tell_anew(tx, row, tell, _requeue(tx, row, now, owner_id=None, team_id=team_id), now)
 
 
-def pass_to_team(tx: Transaction, key: str, team_id: int, now: datetime) -> bool:
+def _tell_anew(tx: Transaction, row: Any, tell: Tell | None, made: tuple[Promise, Hours], now: datetime) -> None:
+    """Tell a contact who was put back into the queue; `row` is as it was before."""
+    if tell is not None and promises.may_tell(tx, row, now):
+        outbox.queue(tx, row.id, tell(*made, now), author=Author.DESK, epoch=row.epoch + 1, now=now)
+
+
+def pass_to_team(tx: Transaction, key: str, team_id: int, now: datetime, *, tell: Tell | None = None) -> bool:
     """Let another team see to a contact who waits or has an agent; say whether that changed anything.
 
     Who has an agent is in the queue again, with a promise anew; who waits keeps what was promised.
     """
     row, team = locked(tx, key), teams.require_open(tx, team_id)
     if row.holder is Holder.AGENT and row.agent_id is not None:
-        _requeue(tx, row, now, owner_id=None, team_id=team.id)
+        _tell_anew(tx, row, tell, _requeue(tx, row, now, owner_id=None, team_id=team.id), now)
         return True
     if row.holder is not Holder.QUEUE:
         raise NotAllowed("(nobody waits for a person there; take it first)")
@@ -391,13 +429,15 @@ def _requeue(
     team_id = teams.standing(tx, team_id or before)
     made, team = promises.make(tx, now, team_id=team_id)  # before the move: they do not stand in their own way
     _move(tx, row, Move.REQUEUE, now, agent_id=None, agent_name="")
+    waits.settle(tx, row.id, now)
     again = {
         "taken_at": None, "taken_by": None, "broken_at": None, "alerted_at": None, "owner_id": owner_id,
-        "team_id": team_id, "given_because": "",
+        "team_id": team_id, "given_because": "", "rung": 0, **AWAKE,
     }  # fmt: skip
     if team_id != before:
         again["needs"] = None
     tx.execute(sa.update(handoffs).where(_open(row.id)).values(**again, **promises.columns(made, now)))
+    hooks.moved(tx, row.id, Happening.HANDOFF_REQUEUED, now)
     return made, team.hours
 
 
@@ -432,14 +472,17 @@ def kept_waiting(tx: Transaction, before: datetime, conversation_id: int | None 
     rows = tx.execute(
         sa.select(conversations.c.id, conversations.c.agent_id, last_word.label("last_word"))
         .add_columns(handoffs.c.asked_at, handoffs.c.promised_at, handoffs.c.taken_at, handoffs.c.team_id)
+        .add_columns(handoffs.c.woke_at)
         .join(handoffs, (handoffs.c.conversation_id == conversations.c.id) & handoffs.c.closed_at.is_(None))
-        .where(held, handoffs.c.taken_at <= before)
+        .where(held, handoffs.c.taken_at <= before, handoffs.c.snoozed_until.is_(None))
     ).all()
     found = []
     for row in rows:
         since = row.taken_at
         if row.last_word is not None or row.promised_at is None:
             since = _asked_since(tx, row)
+        if since is not None and row.woke_at is not None:
+            since = max(since, row.woke_at)  # the agent has put it aside until then
         if since is not None and since <= before:
             found.append(KeptWaiting(row.id, row.agent_id, since, row.team_id))
     return found
@@ -452,7 +495,7 @@ def _asked_since(tx: Transaction, held: Any) -> datetime | None:
     rows = tx.execute(
         sa.select(messages.c.type, messages.c.text, came.label("came"))
         .where(said, messages.c.id > held.last_word if held.last_word else came >= held.asked_at)
-        .where(messages.c.deleted_at.is_(None))
+        .where(messages.c.deleted_at.is_(None), ratings.IS_NONE)
         .order_by(messages.c.id)
     )
     return next((max(row.came, held.taken_at) for row in rows if wants_an_answer(row.type, row.text)), None)
@@ -473,17 +516,52 @@ def leave(tx: Transaction, waits: KeptWaiting, *, tell: Tell, now: datetime) -> 
     return True
 
 
-def give_back(tx: Transaction, key: str, *, agent_id: int, words: Outbound | None, now: datetime) -> None:
-    """Return the conversation to the bot, after one last word of the desk to the contact."""
+def give_back(
+    tx: Transaction,
+    key: str,
+    *,
+    agent_id: int,
+    words: Outbound | None,
+    now: datetime,
+    outcome: Outcome = Outcome.GIVEN_BACK,
+    summary: str = "",
+    ask: Ask | None = None,
+) -> None:
+    """Return the conversation to the bot, after one last word of the desk to the contact; `ask` puts the question how
+    they found it under that, where it is due.
+    """
     row = require_held_by(tx, key, agent_id)
+    end(tx, row, outcome, words=words, summary=summary, ask=ask, now=now)
+
+
+def end(
+    tx: Transaction,
+    row: Any,
+    outcome: Outcome,
+    *,
+    words: Outbound | None,
+    now: datetime,
+    summary: str = "",
+    ask: Ask | None = None,
+) -> None:
+    """End the handoff of a conversation, locked, that an agent has: it is the bot's again."""
+    gone = waits.of(tx, row.id, now)
+    if ask is not None and gone is not None:
+        spoke = gone.waits.first_answer_at is not None
+        if ratings.may_ask(outcome, gone.row.reason, a_person_spoke=spoke):
+            words = ratings.under(words, ask(gone.row.id))
+            ratings.asked(tx, gone.row.id, now)
     if words is not None:
         outbox.queue(tx, row.id, words, author=Author.DESK, now=now)
     _move(tx, row, Move.GIVE_BACK, now, agent_id=None, agent_name="")
-    _close(tx, row.id, Outcome.GIVEN_BACK, now)
+    _close(tx, row.id, outcome, now, summary)
 
 
-def _close(tx: Transaction, conversation_id: int, outcome: Outcome, now: datetime) -> None:
-    tx.execute(sa.update(handoffs).where(_open(conversation_id)).values(closed_at=now, outcome=outcome))
+def _close(tx: Transaction, conversation_id: int, outcome: Outcome, now: datetime, summary: str = "") -> None:
+    waits.settle(tx, conversation_id, now)
+    hooks.moved(tx, conversation_id, Happening.HANDOFF_CLOSED, now, outcome=outcome.value)
+    ended = {"closed_at": now, "outcome": outcome, "summary": summary, "snoozed_at": None, "snoozed_until": None}
+    tx.execute(sa.update(handoffs).where(_open(conversation_id)).values(ended))
 
 
 def require_held_by(tx: Transaction, key: str, agent_id: int) -> Any:
@@ -543,6 +621,7 @@ def _open_handoff(
     turn_id: int | None,
     needed: Needed,
     made: Promise | None = None,
+    evidence: Sequence[Fact] = (),
 ) -> int:
     """Write a handoff down; without a promise for one that a person began, so that nobody had to wait."""
     result = tx.execute(
@@ -555,10 +634,17 @@ def _open_handoff(
             turn_id=turn_id,
             team_id=needed.team_id,
             needs=list(needed.skills) or None,
-            **({**promises.columns(made, now), "first_due_at": made.due_at} if made is not None else {}),
+            evidence=to_json(evidence),
+            **(_promised(tx, conversation_id, reason, made, now) if made is not None else {}),
         )
     )
+    hooks.moved(tx, conversation_id, Happening.HANDOFF_CREATED, now, reason=reason.value)
     return int(result.inserted_primary_key[0])
+
+
+def _promised(tx: Transaction, conversation_id: int, reason: Reason, made: Promise, now: datetime) -> dict[str, Any]:
+    goes_on = returns.columns(tx, conversation_id, reason, now)
+    return {**promises.columns(made, now), "first_due_at": made.due_at, **goes_on}
 
 
 def _move(tx: Transaction, row: Any, move: Move, now: datetime, **columns: Any) -> None:

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 
-from bot.ledger.tables import BY_AGENT, conversations, handoffs, messages, reports, teams, turns
+from bot.ledger.tables import BY_AGENT, conversations, handoffs, messages, reports, turns
 from bot.ledger.transaction import Transaction
 from bot.vocabulary import Outcome, Reason, Status
 
@@ -189,14 +189,3 @@ def our_numbers(tx: Transaction) -> list[str]:
     """Return the numbers of ours that anybody has written to."""
     found = sa.select(conversations.c.phone_number_id).distinct().order_by(conversations.c.phone_number_id)
     return list(tx.execute(found).scalars())
-
-
-def team_names(tx: Transaction) -> dict[int, str]:
-    """Return every team's name."""
-    return {row.id: row.name for row in tx.execute(sa.select(teams.c.id, teams.c.name).order_by(teams.c.id))}
-
-
-def waiting_for(tx: Transaction, team_id: int) -> set[int]:
-    """Return the conversations that a team has to see to now: their handoff is open."""
-    theirs = (handoffs.c.team_id == team_id) & handoffs.c.closed_at.is_(None)
-    return set(tx.execute(sa.select(handoffs.c.conversation_id).where(theirs)).scalars())

@@ -17,7 +17,7 @@ from sqlalchemy.exc import TimeoutError as NoConnection
 
 from bot import messages as says
 from bot.conversation import window_ends
-from bot.ledger import alarms, changes, contacts, errands, files, handoffs, outbox, transcript
+from bot.ledger import alarms, changes, contacts, errands, files, handoffs, hooks, outbox, ratings, transcript
 from bot.ledger.outbox import DOOR_SEEN_WITHIN, WEBHOOK
 from bot.ledger.tables import (
     MOVED,
@@ -426,6 +426,8 @@ def _keep_messages(tx: Transaction, fresh: Sequence[Received], around: _Around) 
     pairs = [(update.phone_number_id, contact_id) for update, contact_id in zip(fresh, contact_ids, strict=True)]
     theirs = contacts.conversations_with(tx, pairs, now)
     rows = [theirs[pair] for pair in pairs]
+    rated = [ratings.find(tx, row.id, update.content) for update, row in zip(fresh, rows, strict=True)]
+    owed = [_wants_answer(update) and rates is None for update, rates in zip(fresh, rated, strict=True)]
     kept = [
         {
             "id": message_id,
@@ -440,14 +442,20 @@ def _keep_messages(tx: Transaction, fresh: Sequence[Received], around: _Around) 
             "arrived_at": now,
             "origin": _origin(update),
             # Under the conversation's lock: what comes while an agent holds it is the agent's, whenever a turn looks.
-            "waiting": _wants_answer(update) and row.holder is not Holder.AGENT,
-            "not_before": row.phone_until if _wants_answer(update) and handoffs.is_the_phones(row) else None,
+            "waiting": wants and row.holder is not Holder.AGENT,
+            "not_before": row.phone_until if wants and handoffs.is_the_phones(row) else None,
+            "intent": None if rates is None else ratings.INTENT,
         }
-        for message_id, update, row in zip(take_ids(tx, messages, len(fresh)), fresh, rows, strict=True)
+        for message_id, update, row, wants, rates in zip(
+            take_ids(tx, messages, len(fresh)), fresh, rows, owed, rated, strict=True
+        )
     ]
     tx.execute(KEEP_MESSAGE, kept)
+    for rates in filter(None, rated):
+        ratings.keep(tx, *rates, now)
     _move_windows(tx, fresh, rows, now)
     changes.note_all(tx, [row.id for row in rows], Change.MESSAGE, now)
+    hooks.heard_all(tx, [(message["conversation_id"], message["id"]) for message in kept], now)
     return [_kept(tx, update, message, around) for update, message in zip(fresh, kept, strict=True)]
 
 
@@ -545,6 +553,7 @@ def _echo(tx: Transaction, update: Echoed, around: _Around) -> _Written:
     _apply_edits(tx, update.wamid)
     tx.execute(sa.update(conversations).where(conversations.c.id == row.id).values(last_message_at=now))
     changes.note(tx, row.id, Change.MESSAGE, now)
+    hooks.said(tx, row.id, message_id, now)
     if not update.standby and not isinstance(update.content, says.Reaction):
         handoffs.take_by_phone(tx, row, said_at=said_at, quiet=around.phone_quiet, now=now)
     return _Written(kind, UpdateState.HANDLED, update.wamid)

@@ -18,9 +18,9 @@ from typing import Any
 import sqlalchemy as sa
 
 from bot import messages as says
-from bot.conversation import may_bot_speak, window_is_open
+from bot.conversation import CHANNEL, may_bot_speak, window_is_open
 from bot.errors import NotAllowed, Overtaken, TooLong, UnknownConversation
-from bot.ledger import alarms, changes
+from bot.ledger import alarms, changes, hooks
 from bot.ledger.tables import UNSENT, contacts, conversations, deliveries, doors, handoffs, messages, numbers, reports
 from bot.ledger.transaction import Transaction
 from bot.ledger.upsert import insert_new
@@ -230,7 +230,9 @@ def queue(
     )
     tx.execute(sa.update(conversations).where(conversations.c.id == conversation_id).values(last_message_at=now))
     changes.note(tx, conversation_id, Change.MESSAGE, now)
-    return int(result.inserted_primary_key[0])
+    message_id = int(result.inserted_primary_key[0])
+    hooks.said(tx, conversation_id, message_id, now)
+    return message_id
 
 
 def _hurry_repetitions(tx: Transaction, conversation_id: int) -> None:
@@ -343,6 +345,7 @@ def _may_go(now: datetime, stopped: Collection[str] = ()) -> Any:
     due = sa.and_(
         UNSENT,
         messages.c.status == Status.QUEUED,
+        conversations.c.phone_number_id.not_like(f"{CHANNEL}%"),  # guests have their own bot, which is called
         sa.or_(messages.c.not_before.is_(None), messages.c.not_before <= now, withdrawn),
         sa.or_(
             conversations.c.awaits_until.is_(None),
@@ -366,7 +369,7 @@ def _all_are(tx: Transaction, stopped: Collection[str]) -> bool:
     while number is not None:
         following = sa.select(sa.func.min(conversations.c.phone_number_id))
         number = tx.execute(following.where(conversations.c.phone_number_id > number)).scalar()
-        if number is not None and number not in stopped:
+        if number is not None and number not in stopped and not number.startswith(CHANNEL):
             return False
     return True
 
@@ -1013,6 +1016,23 @@ def _apply_early_reports(tx: Transaction, message_id: int, wamid: str, now: date
     for report in found:
         if Status(report.status) is Status.FAILED and _has_failed(row) and was is not Status.FAILED:
             _act_on_failure(tx, report, row, now)
+
+
+def carry(tx: Transaction, message_id: int, status: Status, now: datetime, *, error: str = "") -> None:
+    """Move a message to a guest on: the bot that brought them was handed it, has it, or could not be told."""
+    _, row = _locked_message(tx, message_id)
+    if row.status is not None and advance(row.status, status) is not row.status:
+        _move(tx, row, status, now, error=error)
+
+
+def withdraw_if_overtaken(tx: Transaction, message_id: int, now: datetime) -> bool:
+    """Withdraw a message to a guest that a person has overtaken before anybody was told of it; say whether it was."""
+    conversation, row = _locked_message(tx, message_id)
+    bound = row.status is Status.QUEUED and row.epoch is not None
+    if bound and not may_bot_speak(conversation.holder, row.epoch, conversation.muted_at):
+        _move(tx, row, Status.WITHDRAWN, now, error="a person took over before it was sent")
+        return True
+    return row.status is Status.WITHDRAWN
 
 
 def _move(tx: Transaction, row: Any, status: Status, now: datetime, **columns: Any) -> None:

@@ -7,22 +7,28 @@ and before the window closes, in which we may write to them at all, we ask them 
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, TypeAlias
 
 import sqlalchemy as sa
+from sqlalchemy.exc import DisconnectionError, OperationalError
 
+from bot import ladder
 from bot.conversation import NOT_INVITED, WINDOW_MARGIN, window_is_open
 from bot.hours import Hours
+from bot.ladder import Rung
 from bot.ledger import alarms, changes, outbox, teams
 from bot.ledger.tables import contacts, conversations, handoffs
 from bot.ledger.teams import Team
 from bot.ledger.transaction import Transaction
-from bot.messages import Outbound
+from bot.messages import Outbound, Template
 from bot.promises import Promise, Waited, Waiting, in_order, promise, urgency
 from bot.vocabulary import Author, Change, Holder
+
+log = logging.getLogger(__name__)
 
 LEARNS_FROM = 50  # handoffs: the last ones that were taken
 LEARNS_SINCE = timedelta(days=14)
@@ -83,7 +89,8 @@ def _rows(tx: Transaction, *which: Any, limit: int | None = SEEN) -> Any:
 
 
 def _as_waiting(row: Any) -> Waiting:
-    return Waiting(row.id, row.reason, row.due_at or row.asked_at, row.window_ends)
+    came_back = row.joined_to is not None and row.reason not in NOT_INVITED
+    return Waiting(row.id, row.reason, row.due_at or row.asked_at, row.window_ends, came_back)
 
 
 def _history(tx: Transaction, team: Team, now: datetime) -> list[Waited]:
@@ -112,15 +119,16 @@ def admit_broken(tx: Transaction, now: datetime, tell: Tell) -> int:
     Each is told once, and keeps the due time that was missed, and with it the place before all who came later.
     """
     overdue = handoffs.c.due_at <= now
-    count = 0
-    for row, locked in _locked(tx, _WAITS, overdue, handoffs.c.broken_at.is_(None)):
+
+    def admit(row: Any, locked: Any) -> None:
         made, team = make(tx, now, team_id=row.team_id, for_=row.id)
         tx.execute(sa.update(handoffs).where(handoffs.c.id == row.id).values(broken_at=now))
         if _may_write(row, locked, now):
             words = tell(made, team.hours, now)
             outbox.queue(tx, row.conversation_id, words, author=Author.DESK, epoch=locked.epoch, now=now)
         changes.note(tx, row.conversation_id, Change.MOVE, now)
-        count += 1
+
+    count = _each(tx, admit, _WAITS, overdue, handoffs.c.broken_at.is_(None))
     _keep_alarm(tx, now)
     return count
 
@@ -142,20 +150,47 @@ def _keep_alarm(tx: Transaction, now: datetime) -> None:
     alarms.raise_alarm(tx, ALARM, words, now)
 
 
-def keep_windows_open(tx: Transaction, now: datetime, ask: Tell) -> int:
-    """Ask contacts whose window closes before a person comes to open it again by a tap; return how many.
+def keep_windows_open(tx: Transaction, now: datetime, ask: Tell, template: Template | None = None) -> int:
+    """Ask contacts whose window closes before a person comes to open it again; return of how many the time had come.
 
-    After it closed nobody could answer them but with a template.
+    After it closed nobody could answer them but with a template. So `template` goes out instead of our own words, if
+    there is one: Meta's phones show it as what it is, and its buttons can still be tapped days later.
     """
-    count = 0
-    for row, locked in _locked(tx, _WAITS, _closing(now)):
+
+    def keep(row: Any, locked: Any) -> None:
         tx.execute(sa.update(handoffs).where(handoffs.c.id == row.id).values(window_asked=row.window_ends))
         if _may_write(row, locked, now):
             made, team = make(tx, now, team_id=row.team_id, for_=row.id)
-            words = ask(made, team.hours, now)
+            words = template or ask(made, team.hours, now)
             outbox.queue(tx, row.conversation_id, words, author=Author.DESK, epoch=locked.epoch, now=now)
-            count += 1
+
+    return _each(tx, keep, _WAITS, _closing(now))
+
+
+def _each(tx: Transaction, duty: Callable[[Any, Any], None], *which: Any) -> int:
+    """Do a duty for some of these; return for how many it was done. One that fails keeps it from none of the others,
+    and is tried again at the next look.
+    """
+    count, last = 0, 0
+    while count < AT_ONCE and (ids := _ids(tx, *which, handoffs.c.id > last)):
+        last = ids[-1]
+        for row, locked in _locked(tx, *which, handoffs.c.id.in_(ids)):
+            try:
+                with tx.begin_nested():
+                    duty(row, locked)
+                count += 1
+            except (OperationalError, DisconnectionError):
+                raise  # the database is away
+            except Exception as problem:
+                log.error(
+                    "a duty failed for one handoff: %s", type(problem).__name__,
+                    extra={"action": "duty_failed", "handoff": row.id},
+                )  # fmt: skip
     return count
+
+
+def _ids(tx: Transaction, *which: Any) -> list[int]:
+    return [row.id for row in _rows(tx, *which, limit=AT_ONCE).all()]
 
 
 def _closing(now: datetime) -> Any:
@@ -208,25 +243,35 @@ def carry_over(tx: Transaction, fewer_id: int, nearer: Any, now: datetime) -> No
 class Unseen:
     """Who has waited for a while, and nobody at the desk seems to see it."""
 
+    rung: Rung  # how far up this has to be told
     ids: tuple[int, ...]  # of the handoffs
     since: datetime
     waiting: int  # all who wait now
 
 
 def unseen(tx: Transaction, now: datetime, after: timedelta) -> Unseen | None:
-    """Return those who have waited for `after` of opening time, and of whom nobody was told; None if there are none."""
-    found = _rows(tx, _WAITS, handoffs.c.alerted_at.is_(None), handoffs.c.promised_at <= now - after).all()
-    due = [row for row in found if teams.team(tx, row.team_id).hours.between(row.promised_at, now) >= after]
+    """Return those of whom people have to be told now, the furthest up first (see bot.ladder); None if there are none.
+
+    `after` is opening time.
+    """
+    found = _rows(tx, _WAITS, handoffs.c.rung < max(Rung), handoffs.c.promised_at <= now - after).all()
+    due: dict[Rung, list[Any]] = {}
+    for row in found:
+        waited = teams.team(tx, row.team_id).hours.between(row.promised_at, now)
+        one = ladder.rung(waited, after)
+        if one > row.rung:
+            due.setdefault(one, []).append(row)
     if not due:
         return None
-    waiting = tx.execute(
-        sa.select(sa.func.count()).select_from(conversations).where(conversations.c.holder == Holder.QUEUE)
-    )
-    return Unseen(tuple(row.id for row in due), min(row.asked_at for row in due), waiting.scalar_one())
+    highest = max(due)
+    queued = conversations.c.holder == Holder.QUEUE
+    waiting = tx.execute(sa.select(sa.func.count()).select_from(conversations).where(queued)).scalar_one()
+    ids = tuple(row.id for row in due[highest])
+    return Unseen(highest, ids, min(row.asked_at for row in due[highest]), waiting)
 
 
-def alerted(tx: Transaction, ids: tuple[int, ...], now: datetime) -> None:
-    """Remember that people were told of these; not of who joined the queue anew since `now`, when that was seen."""
+def alerted(tx: Transaction, ids: tuple[int, ...], now: datetime, rung: Rung = Rung.TEAM) -> None:
+    """Remember how far up people were told of these; not of who joined the queue anew since `now`, when it was seen."""
     for one in sorted(ids):  # in the order in which everybody locks them
-        mine = (handoffs.c.id == one) & (handoffs.c.promised_at <= now)
-        tx.execute(sa.update(handoffs).where(mine).values(alerted_at=now))
+        mine = (handoffs.c.id == one) & (handoffs.c.promised_at <= now) & (handoffs.c.rung < rung)
+        tx.execute(sa.update(handoffs).where(mine).values(alerted_at=now, rung=rung))

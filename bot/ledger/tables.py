@@ -13,6 +13,7 @@ from sqlalchemy.types import TypeDecorator
 from bot.vocabulary import (
     Author,
     Change,
+    Csat,
     Errand,
     FileState,
     Holder,
@@ -400,6 +401,8 @@ teams = sa.Table(
     sa.Column("hours", sa.String(1000), nullable=False, server_default="always"),  # see bot.hours.read
     sa.Column("exceptions", sa.String(4000), nullable=False, server_default=""),
     sa.Column("within_min", sa.Integer, nullable=False, server_default="15"),  # they want to answer, of opening time
+    sa.Column("next_min", sa.Integer, nullable=False, server_default="30"),  # … and each time after that; 0: no wish
+    sa.Column("close_min", sa.Integer, nullable=False, server_default="0"),  # … and to be done with it
     sa.Column("routing", Word(Routing), nullable=False, server_default=Routing.PULL.value),
     sa.Column("capacity", sa.Integer),  # conversations each member may hold at once, unless theirs is another
     sa.Column("retired_at", Moment),
@@ -444,12 +447,46 @@ handoffs = sa.Table(
     sa.Column("broken_at", Moment),  # nobody had come by then
     sa.Column("alerted_at", Moment),  # people away from the desk were told
     sa.Column("window_asked", Moment),  # the end of the window that the contact was asked to open again
+    sa.Column("rung", sa.Integer, nullable=False, server_default="0"),  # how far up it was told of (see bot.ladder)
+    # Why, and what became of it.
+    sa.Column("evidence", Json, nullable=False, server_default="[]"),  # see bot.evidence
+    sa.Column("joined_to", Id),  # it came back within minutes: the handoff it goes on with
+    sa.Column("returns", sa.Integer, nullable=False, server_default="0"),  # how often it has come back by now
+    sa.Column("agent_name", sa.String(200), nullable=False, server_default=""),  # who had it last
+    sa.Column("summary", sa.Text, nullable=False, server_default=""),  # by the agent, for whoever comes next
+    # How long the contact waited for answers (see bot.timers); kept by bot.ledger.answers.
+    sa.Column("first_answer_at", Moment),
+    sa.Column("next_wait_s", sa.Integer, nullable=False, server_default="0"),  # the longest for a later one
+    sa.Column("first_late", sa.Boolean, nullable=False, server_default=sa.false()),
+    sa.Column("next_late", sa.Boolean, nullable=False, server_default=sa.false()),
+    sa.Column("close_late", sa.Boolean, nullable=False, server_default=sa.false()),
+    # Put aside for a while by the agent who has it; see bot.ledger.snoozes.
+    sa.Column("snoozed_at", Moment),
+    sa.Column("snoozed_until", Moment),
+    sa.Column("woke_at", Moment),
+    # How the contact found it; see bot.ledger.ratings.
+    sa.Column("csat_asked_at", Moment),
+    sa.Column("csat", Word(Csat)),
+    sa.Column("csat_at", Moment),
+    sa.Column("csat_thanked_at", Moment),
     # What reports count by; they stay what they were when it goes back to the queue or to a colleague.
     sa.Column("first_taken_at", Moment),
     sa.Column("first_due_at", Moment),
     sa.Index("ix_handoffs_asked", "asked_at"),
     sa.Index("ix_handoffs_conversation", "conversation_id", "id"),
     sa.Index("ix_handoffs_taken", "team_id", "taken_at"),
+    sa.Index(
+        "ix_handoffs_snoozed",
+        "snoozed_until",
+        sqlite_where=sa.text("snoozed_until IS NOT NULL"),
+        postgresql_where=sa.text("snoozed_until IS NOT NULL"),
+    ),
+    sa.Index(
+        "ix_handoffs_unthanked",
+        "csat_at",
+        sqlite_where=sa.text("csat_at IS NOT NULL AND csat_thanked_at IS NULL"),
+        postgresql_where=sa.text("csat_at IS NOT NULL AND csat_thanked_at IS NULL"),
+    ),
     sa.Index(
         "uq_handoffs_open",
         "conversation_id",

@@ -16,6 +16,7 @@ from bot.errors import BadHours, BadTeam, TeamBusy, UnknownTeam
 from bot.hours import Hours
 from bot.ledger.tables import conversations, handoffs, needs, teams
 from bot.ledger.transaction import Transaction
+from bot.timers import Standards
 from bot.vocabulary import Holder, Routing
 
 FIRST = 1  # the team every request goes to, unless something says otherwise
@@ -183,3 +184,20 @@ def standing(tx: Transaction, team_id: int) -> int:
         return require_open(tx, team_id).id
     except UnknownTeam:
         return FIRST
+
+
+def standards(tx: Transaction, team_id: int) -> Standards:
+    """Return how soon a team wants to answer each time, and to be done."""
+    row = tx.execute(sa.select(teams.c.next_min, teams.c.close_min).where(teams.c.id == team_id)).first()
+    if row is None:
+        raise UnknownTeam(f"({team_id})")
+    return Standards(timedelta(minutes=row.next_min), timedelta(minutes=row.close_min))
+
+
+def keep_standards(tx: Transaction, team_id: int, *, next_min: int, close_min: int) -> Standards:
+    """Write down how soon they want to answer each time, and to be done; 0: they have no such wish."""
+    for minutes in (next_min, close_min):
+        if not 0 <= minutes <= WITHIN_MAX:
+            raise BadHours(f"(0 to {WITHIN_MAX} minutes, not {minutes})")
+    tx.execute(sa.update(teams).where(teams.c.id == team_id).values(next_min=next_min, close_min=close_min))
+    return standards(tx, team_id)

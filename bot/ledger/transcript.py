@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
 
 from bot import messages as says
+from bot.conversation import channel_of
 from bot.errors import UnknownConversation
+from bot.evidence import Fact, from_json
 from bot.ledger import promises
 from bot.ledger.changes import Noted
 from bot.ledger.tables import UNSENT, WAITING, changes, contacts, conversations, handoffs, messages, teams
 from bot.ledger.transaction import Transaction
-from bot.vocabulary import Author, Holder, Outcome, Reason, Status
+from bot.vocabulary import Author, Csat, Holder, Outcome, Reason, Status
 
 EVERYTHING = 100_000  # messages: more than anybody ever said
 IDS = 1_000  # in one query
@@ -62,6 +64,13 @@ class Conversation:
     last_text: str
     last_author: Author | None
     last_type: str
+    evidence: tuple[Fact, ...]
+    returns: int  # how often it has come back within minutes
+    came_back: bool
+    first_answer_at: datetime | None  # a person's
+    snoozed_until: datetime | None
+    woke_at: datetime | None
+    channel: str = ""  # where another bot speaks with them; "" is WhatsApp
 
 
 @dataclass(frozen=True)
@@ -205,6 +214,27 @@ def list_of(
     return _conversations(tx, *which, limit=limit)
 
 
+def page_of(
+    tx: Transaction,
+    holder: Holder | None,
+    agent_id: int | None,
+    *,
+    after: tuple[datetime, int] | None,
+    limit: int,
+) -> list[Conversation]:
+    """Return conversations, the newest first, from behind a place in that list: its last one's moment and id."""
+    which = [conversations.c.merged_into.is_(None)]
+    if holder is not None:
+        which.append(conversations.c.holder == holder)
+    if agent_id is not None:
+        which.append(conversations.c.agent_id == agent_id)
+    if after is not None:
+        at, id_ = after
+        same = (conversations.c.last_message_at == at) & (conversations.c.id > id_)
+        which.append((conversations.c.last_message_at < at) | same)
+    return _conversations(tx, *which, limit=limit)
+
+
 def queue(tx: Transaction, now: datetime, limit: int = 200) -> list[Conversation]:
     """Return who waits for a person, in the order in which something would be lost (see bot.promises.urgency)."""
     ids = promises.order(tx, now)[:limit]
@@ -244,6 +274,13 @@ def _conversations(tx: Transaction, *which: Any, limit: int) -> list[Conversatio
             handoffs.c.needs,
             handoffs.c.given_because,
             handoffs.c.promised_at,
+            handoffs.c.evidence,
+            handoffs.c.returns,
+            handoffs.c.joined_to,
+            handoffs.c.first_answer_at,
+            handoffs.c.snoozed_at,
+            handoffs.c.snoozed_until,
+            handoffs.c.woke_at,
             last.c.text.label("last_text"),
             last.c.author.label("last_author"),
             last.c.type.label("last_type"),
@@ -283,19 +320,58 @@ def _conversations(tx: Transaction, *which: Any, limit: int) -> list[Conversatio
             last_text=row.last_text or "",
             last_author=row.last_author,
             last_type=row.last_type or "",
+            evidence=from_json(row.evidence),
+            returns=row.returns or 0,
+            came_back=row.joined_to is not None,
+            first_answer_at=row.first_answer_at,
+            snoozed_until=_sleeps_until(row),
+            woke_at=row.woke_at,
+            channel=channel_of(row.phone_number_id),
         )
         for row in rows
     ]
 
 
+def _sleeps_until(row: Any) -> datetime | None:
+    """Return until when it is put aside; what the contact has written in since is awake, whoever wrote that down."""
+    wrote = row.last_author is Author.CONTACT and row.snoozed_at is not None and row.last_message_at > row.snoozed_at
+    until: datetime | None = row.snoozed_until
+    return None if wrote else until
+
+
 def messages_of(tx: Transaction, conversation_id: int, limit: int = 1000) -> list[Said]:
     """Return the newest `limit` messages of a conversation, oldest first."""
-    rows = tx.execute(
-        sa.select(messages)
-        .where(messages.c.conversation_id == conversation_id)
-        .order_by(messages.c.id.desc())
-        .limit(limit)
-    ).all()
+    mine = messages.c.conversation_id == conversation_id
+    rows = tx.execute(sa.select(messages).where(mine).order_by(messages.c.id.desc()).limit(limit)).all()
+    return _said(list(reversed(rows)))
+
+
+def messages_after(tx: Transaction, conversation_id: int, after: int, limit: int) -> list[Said]:
+    """Return the first `limit` messages of a conversation that came after one, oldest first."""
+    mine = (messages.c.conversation_id == conversation_id) & (messages.c.id > after)
+    return _said(tx.execute(sa.select(messages).where(mine).order_by(messages.c.id).limit(limit)).all())
+
+
+def message(tx: Transaction, message_id: int) -> Said | None:
+    """Return one message, or None."""
+    found = _said(tx.execute(sa.select(messages).where(messages.c.id == message_id)).all())
+    return found[0] if found else None
+
+
+def quoted_by(tx: Transaction, said: list[Said]) -> dict[str, Said]:
+    """Return the messages that these quote or react to, and these, by their wamids."""
+    wanted = {one.reply_to for one in said} | {
+        one.content.wamid for one in said if isinstance(one.content, says.Reaction)
+    }
+    known = {one.wamid: one for one in said if one.wamid}
+    missing = [wamid for wamid in wanted if wamid and wamid not in known]
+    if missing:
+        rows = tx.execute(sa.select(messages).where(messages.c.wamid.in_(missing))).all()
+        known |= {one.wamid: one for one in _said(rows) if one.wamid}
+    return known
+
+
+def _said(rows: list[Any]) -> list[Said]:
     repeated = {row.again_of for row in rows}
     return [
         Said(
@@ -317,7 +393,7 @@ def messages_of(tx: Transaction, conversation_id: int, limit: int = 1000) -> lis
             deleted_at=row.deleted_at,
             sent_again=row.id in repeated,
         )
-        for row in reversed(rows)
+        for row in rows
     ]
 
 
@@ -384,13 +460,31 @@ class Episode:
     taken_by: int | None
     closed_at: datetime | None
     outcome: Outcome | None
+    team_id: int
+    due_at: datetime | None
+    wish: str
+    evidence: tuple[Fact, ...]
+    agent_name: str
+    summary: str
+    joined_to: int | None
+    returns: int
+    first_answer_at: datetime | None
+    next_wait_s: int
+    first_late: bool
+    next_late: bool
+    close_late: bool
+    snoozed_until: datetime | None
+    csat: Csat | None
+    csat_at: datetime | None
 
 
 def episodes_of(tx: Transaction, conversation_id: int) -> list[Episode]:
     """Return the handoffs of a conversation, oldest first."""
     mine = handoffs.c.conversation_id == conversation_id
     rows = tx.execute(sa.select(handoffs).where(mine).order_by(handoffs.c.id))
-    return [
-        Episode(row.id, row.reason, row.asked_at, row.taken_at, row.taken_by, row.closed_at, row.outcome)
-        for row in rows
-    ]
+    return [_episode(row) for row in rows]
+
+
+def _episode(row: Any) -> Episode:
+    own = {field.name: getattr(row, field.name) for field in fields(Episode)}
+    return Episode(**own | {"evidence": from_json(row.evidence)})

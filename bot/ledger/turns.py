@@ -21,11 +21,13 @@ from bot.conversation import (
     may_bot_speak,
 )
 from bot.errors import LeaseLost
-from bot.ledger import changes, errands, handoffs, outbox
+from bot.evidence import Fact
+from bot.ledger import changes, errands, handoffs, outbox, returns
 from bot.ledger.promises import Tell
+from bot.ledger.returns import Handback
 from bot.ledger.tables import WAITING, conversations, messages, turns
 from bot.ledger.transaction import Transaction
-from bot.vocabulary import Author, Change, Holder, Reason, TurnState
+from bot.vocabulary import Author, Change, Clue, Holder, Reason, TurnState
 
 log = logging.getLogger(__name__)
 
@@ -78,6 +80,7 @@ class Turn:
     new_contact: bool  # the bot never spoke with them before
     returned: bool  # a person held the conversation since the bot's last turn, or it may be another contact now
     heard: tuple[Heard, ...]
+    handback: Handback | None = None  # how that person's part went, where one at the desk had it
 
     @property
     def words(self) -> str:
@@ -252,6 +255,7 @@ def _turn(tx: Transaction, row: Any, turn_id: int, epoch: int, attempt: int) -> 
         .order_by(turns.c.id.desc())
         .limit(1)
     ).first()
+    returned = row.muted_at > (before.epoch if before is not None else 0)
     return Turn(
         id=turn_id,
         conversation_id=row.id,
@@ -260,8 +264,9 @@ def _turn(tx: Transaction, row: Any, turn_id: int, epoch: int, attempt: int) -> 
         attempt=attempt,
         holder=row.holder,
         new_contact=before is None,
-        returned=row.starts_clean or row.muted_at > (before.epoch if before is not None else 0),
+        returned=row.starts_clean or returned,
         heard=_heard_in(tx, row.id, turn_id),
+        handback=returns.handback(tx, row.id) if returned else None,
     )
 
 
@@ -425,7 +430,8 @@ def end_turn(
 
 def _hand_off(tx: Transaction, turn: Turn, reason: Reason, tell: Tell, now: datetime) -> None:
     handoffs.hand_off(
-        tx, turn.key, reason=reason, wish=turn.words, slots={}, tell=tell, turn_id=turn.id, now=now
+        tx, turn.key, reason=reason, wish=turn.words, slots={}, tell=tell, turn_id=turn.id, now=now,
+        evidence=[Fact(Clue.SAID, turn_id=turn.id)],
     )  # fmt: skip
 
 

@@ -91,8 +91,8 @@ def manners_of(settings: Settings, catalogue: Catalogue) -> Manners:
     """Return how the bot behaves: what it says is written by content staff, the rest are settings."""
     return Manners(
         excuse=catalogue.say("utter_turn_failed"),
-        passing_on=telling(catalogue, "utter_turn_failed_twice"),
-        enough=telling(catalogue, "utter_too_many_messages"),
+        passing_on=telling(catalogue, "utter_turn_failed_twice", heard=settings.bot_invited),
+        enough=telling(catalogue, "utter_too_many_messages", heard=False),
         invited=settings.bot_invited,
         quiet=timedelta(seconds=settings.pause_s),
         answers_in_10_minutes=settings.answers_in_10_minutes,

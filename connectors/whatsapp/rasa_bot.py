@@ -24,6 +24,7 @@ from rasa.shared.core.events import (
     Event,
     Restarted,
     SessionStarted,
+    SlotSet,
     UserUtteranceReverted,
     UserUttered,
 )
@@ -40,6 +41,7 @@ from connectors.whatsapp.turns import Answer
 log = logging.getLogger(__name__)
 
 NAME = "whatsapp"
+HANDBACK = "returned_from_handoff"  # the slot that says how a person's part went
 INTRODUCTION = "utter_introduction"  # a new contact's first answer begins with it, whatever they wrote
 TAPPED = re.compile(r"^/(?P<intent>\w+)(?P<entities>\{.*\})?$", re.DOTALL)
 ANSWERS_TO_A_QUESTION = {"affirm", "deny"}  # mean nothing without it; an old button may answer another one
@@ -155,7 +157,7 @@ class Bot:
                 return done
             await self._actions_are_back()
         if turn.returned:
-            await self._begin_clean(turn.key)
+            await self._begin_clean(turn)
         more = await self._next_page(turn)
         if more is not None:
             return more
@@ -254,10 +256,14 @@ class Bot:
             return None
         return _certain(found["intent"], tap.title or found["intent"], entities)
 
-    async def _begin_clean(self, key: str) -> None:
-        """Begin a new session after a person held the conversation: what was open before is settled now."""
-        began = ActionExecuted("action_session_start"), SessionStarted(), ActionExecuted("action_listen")
-        await self._append(key, *began)
+    async def _begin_clean(self, turn: Turn) -> None:
+        """Begin a new session after a person held the conversation: what was open before is settled now. Who had it and
+        how it went is the first thing in it.
+        """
+        told = [] if turn.handback is None else [SlotSet(HANDBACK, turn.handback.to_json())]
+        await self._append(
+            turn.key, ActionExecuted("action_session_start"), SessionStarted(), *told, ActionExecuted("action_listen")
+        )  # fmt: skip
 
     async def _undo(self, turn: Turn) -> None:
         """Take a turn out of Rasa's memory; of a new contact's first, the beginning of the session as well."""

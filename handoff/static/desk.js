@@ -1,6 +1,7 @@
 /* The desk's few lines of script: what a key does. Swaps, the bell and writing have files of their own; all else is HTML. */
 import { $, all } from "./swap.js";
 import "./bell.js";
+import { unfold } from "./aside.js";
 import { send, write } from "./writing.js";
 
 const move = (by) => {
@@ -13,7 +14,8 @@ const keys = {
   j: () => move(1),
   k: () => move(-1),
   t: () => press("do-take"),
-  g: () => press("do-give_back"),
+  g: () => unfold("wrapup"),
+  z: () => ($("snooze") ? unfold("snooze") : press("do-wake")),
   q: () => press("do-requeue"),
   p: () => fold(true, "select"),
   a: () => press("available"),

@@ -9,6 +9,7 @@ from ruamel.yaml import YAML
 
 import actions
 from bot.content.catalogue import Catalogue
+from bot.ledger.ratings import PAYLOAD
 from bot.promises import Telling
 from bot.settings import ROOT
 
@@ -48,4 +49,5 @@ def test_every_sentence_is_said_by_something_and_every_said_one_exists() -> None
 def test_every_button_leads_to_an_intent() -> None:
     for response in RESPONSES.values():
         for choice in response.choices:
-            assert choice.payload.removeprefix("/") in DOMAIN["intents"], f"{response.path}: {response.name}"
+            if PAYLOAD.fullmatch(choice.payload.replace("{handoff}", "1")) is None:  # the ledger hears those itself
+                assert choice.payload.removeprefix("/") in DOMAIN["intents"], f"{response.path}: {response.name}"

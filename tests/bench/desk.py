@@ -37,6 +37,7 @@ from bot.messages import Text
 from bot.updates import ContactRef, Received
 from bot.vocabulary import Author, Reason, Role
 from handoff import agents, migrate
+from handoff.passwords import fingerprint
 from handoff.tables import accounts, sessions
 from tests.bench import million
 from tests.bench.seeds import Size, seed
@@ -75,7 +76,7 @@ def build(ledger: Ledger, desks: int) -> World:
             world.accounts.append(tx.execute(sa.insert(accounts).values(account)).inserted_primary_key[0])
             world.cookies.append(f"bench-cookie-{n}")
             ends = now.replace(year=now.year + 1)
-            row = {"hash": agents._hash(world.cookies[-1]), "account_id": world.accounts[-1], "created_at": now}
+            row = {"hash": fingerprint(world.cookies[-1]), "account_id": world.accounts[-1], "created_at": now}
             tx.execute(sa.insert(sessions).values(row | {"seen_at": now, "ends_at": ends}))
     rooms = [world.shown] * (desks + 1) + [world.held] * (2 * desks) + [world.waiting] * 60
     rooms += [world.bots] * 600 + [world.moving] * 40
@@ -305,7 +306,7 @@ def _measure_million(name: str, database_url: str, size: Size, plans: Path | Non
         agents.add(tx, "ann@fernhill.example", Role.AGENT, "Ann", keep_password=True, now=now)
         account = agents.bearer(tx, agents.add_token(tx, "ann@fernhill.example", now))
         assert account is not None
-        row = {"hash": agents._hash("bench"), "account_id": account.id, "created_at": now, "seen_at": now}
+        row = {"hash": fingerprint("bench"), "account_id": account.id, "created_at": now, "seen_at": now}
         tx.execute(sa.insert(sessions).values(row | {"ends_at": now.replace(year=now.year + 1)}))
     began = time.monotonic()
     seeded = seed(ledger, size, now, list(range(account.id, account.id + 200)))

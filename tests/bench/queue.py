@@ -36,7 +36,7 @@ from bot.messages import Text
 from bot.settings import ROOT
 from bot.updates import ContactRef, Received
 from bot.vocabulary import NeedOf, Reason, Role, Routing
-from handoff import agents, members, migrate
+from handoff import agents, members, migrate, passwords
 from tests.bench import witness
 from tests.bench.webhook import Report, equal, percentile
 from tests.bench.witness import Books, Witness
@@ -196,7 +196,7 @@ class Agent:
 
 def people(ledger: Ledger, count: int, prefix: str) -> list[Person]:
     """Make agents with tokens."""
-    agents._hasher = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)  # nobody signs in with these
+    passwords._hasher = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)  # nobody signs in with these
     found = []
     for n in range(count):
         email, name = f"{prefix}{n}@fernhill.example", f"{prefix.capitalize()} {n}"

@@ -12,6 +12,7 @@ from typing import Any, cast
 import pytest
 import sqlalchemy as sa
 
+from bot.alerts import Alert, Alerts
 from bot.ledger import alarms, changes, errands, handoffs, inbox, outbox
 from bot.ledger.errands import Asked
 from bot.ledger.outbox import Outgoing
@@ -22,7 +23,7 @@ from bot.updates import Unsupported
 from bot.vocabulary import Author, Errand, Status
 from connectors.whatsapp.client import CloudApi
 from connectors.whatsapp.errors import NotConnected, SignedOut, Throttled, TooSlow, WhatsAppError
-from connectors.whatsapp.sender import Sender, run_errand, send
+from connectors.whatsapp.sender import Duties, Sender, run_errand, send
 from tests.factories import NOW, NUMBER, a_text, heard, later, taken
 
 
@@ -285,6 +286,28 @@ def test_the_alarm_of_an_errand_ends_once_whatsapp_does_it(ledger: Ledger, kind:
     run_errand(ledger, cast(CloudApi, meta), asked, lambda: later(900), "1")
     with ledger.reading() as tx:
         assert alarms.raised(tx) == [theirs]
+
+
+def test_alarms_are_told_until_somebody_has_heard_of_them(meta: Sleeper) -> None:
+    class Road:
+        hears, heard = False, 0
+
+        def take(self, alert: Alert) -> bool:
+            with meta.ledger.writing() as tx:  # nobody holds the database while people are told
+                alarms.raise_alarm(tx, "another", "It is still written to.", NOW)
+            assert alert.name in {"signed_out", "another"}
+            Road.heard += self.hears
+            return self.hears
+
+    sender = Sender(meta.ledger, meta.api, meta.now, Duties(alerts=Alerts(Road())))
+    with meta.ledger.writing() as tx:
+        alarms.raise_alarm(tx, "signed_out", "WhatsApp refuses our token.", NOW)
+    sender._keep_house()
+    assert Road.heard == 0
+    Road.hears = True
+    sender._keep_house()
+    sender._keep_house()
+    assert Road.heard == 2, "each once"
 
 
 def test_what_is_old_goes_little_by_little_and_what_fails_stops_no_other_duty(

@@ -18,12 +18,12 @@ from werkzeug.serving import make_server
 from bot.ledger.transaction import Ledger
 from bot.settings import Settings
 from bot.vocabulary import Role
-from handoff import agents, feed
+from handoff import feed, passwords
 from handoff.app import create_app
 from handoff.roles import Account
 from tests import parts
 from tests.factories import NOW
-from tests.handoff import seeding
+from tests.handoff import described, seeding
 
 OWN = {"Sec-Fetch-Site": "same-origin"}
 
@@ -44,8 +44,8 @@ class Clock:
 @pytest.fixture(autouse=True, scope="session")
 def quick_passwords() -> None:
     """Hashing is slow on purpose; not for hundreds of tests."""
-    agents._hasher = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
-    agents._nobody = agents._hasher.hash("nobody")
+    passwords._hasher = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
+    passwords._nobody = passwords._hasher.hash("nobody")
 
 
 @pytest.fixture
@@ -56,7 +56,9 @@ def clock() -> Clock:
 @pytest.fixture
 def app(database_url: str, clock: Clock) -> Iterator[Flask]:
     made = create_app(Settings(database_url=database_url), now=clock)
+    described.watch(made)
     yield made
+    assert not made.extensions["undescribed"], "answers that handoff/openapi does not describe"
     with made.app_context():
         feed.feed().stop()
 
@@ -137,7 +139,9 @@ def browser(quick_app: Flask, quick_ledger: Ledger) -> FlaskClient:
 def quick_app(quick_url: str, clock: Clock) -> Iterator[Flask]:
     """An app on SQLite alone."""
     made = create_app(Settings(database_url=quick_url), now=clock)
+    described.watch(made)
     yield made
+    assert not made.extensions["undescribed"], "answers that handoff/openapi does not describe"
     with made.app_context():
         feed.feed().stop()
 

@@ -45,6 +45,11 @@ def test_the_list_has_every_promised_field(ledger: Ledger, ann: Api) -> None:
         "agent": None,
         "slots": {"order_number": "F-20418"},
         "wish": "I want to talk to a person",
+        "team": "Service",
+        "needs": [],
+        "evidence": [],
+        "came_back": 0,
+        "snoozed_until": None,
     }
 
 

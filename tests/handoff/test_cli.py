@@ -84,6 +84,22 @@ def test_opening_hours_are_shown_changed_and_refused_with_the_way_to_write_them(
     assert run(quick_url, "team").stdout.startswith(told), "nothing was changed"
 
 
+def test_accounts_are_listed_changed_and_let_in_again(quick_url: str) -> None:
+    assert re.fullmatch(r"[a-z0-9]{5}(-[a-z0-9]{5}){2}\n", run(quick_url, "setup-code").stdout)
+    run(quick_url, "account", "add", "ada@fernhill.example", "--role", "admin", "--name", "Ada Kim")
+    late = run(quick_url, "setup-code")
+    assert (late.returncode, "set up already" in late.stderr) == (1, True)
+    assert run(quick_url, "account", "list").stdout == "ada@fernhill.example admin active - never Ada Kim\n"
+    last = run(quick_url, "account", "role", "ada@fernhill.example", "agent")
+    assert (last.returncode, "make somebody else admin first" in last.stderr) == (1, True)
+    run(quick_url, "account", "add", "eve@fernhill.example", "--role", "admin", "--name", "Eve")
+    assert run(quick_url, "account", "role", "ada@fernhill.example", "agent").returncode == 0
+    assert run(quick_url, "account", "disable", "ada@fernhill.example").returncode == 0
+    assert "ada@fernhill.example agent disabled - never Ada Kim\n" in run(quick_url, "account", "list").stdout
+    assert run(quick_url, "account", "enable", "ada@fernhill.example").returncode == 0
+    assert run(quick_url, "account", "totp-off", "ada@fernhill.example").stdout.endswith("it was not on\n")
+
+
 def test_a_team_is_made_routed_staffed_and_retired_from_the_command_line(quick_url: str) -> None:
     run(quick_url, "account", "add", "ann@fernhill.example", "--role", "agent")
     made = run(

@@ -74,6 +74,7 @@ def test_two_agents_see_everything_live_and_drafts_survive(  # noqa: PLR0915  # 
     expect(ann.page.locator("#reply textarea")).to_have_value("a draft that")
 
     ann.page.locator("#thread").press("g")
+    ann.page.keyboard.press("Enter")
     expect(ben.page.locator("#holder")).to_contain_text("The bot is answering")
     expect(ben.page.locator(".bubble.desk")).to_contain_text("back with you")
     assert (ann.complaints, ben.complaints, ben.loads) == ([], [], 0)

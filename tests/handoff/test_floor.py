@@ -11,10 +11,10 @@ from flask import Flask
 from flask.testing import FlaskClient
 from playwright.sync_api import Browser, expect
 
-from bot.ledger import handoffs, transcript
+from bot.ledger import handoffs, teams, transcript
 from bot.ledger.transaction import Ledger
 from bot.vocabulary import Holder, Role
-from handoff import assignments
+from handoff import assignments, members
 from handoff.roles import Account
 from tests.factories import NOW
 from tests.handoff import seeding
@@ -59,13 +59,14 @@ def test_it_tells_who_waits_who_is_late_and_who_is_there(
     sam.taken_by(ann)
     clock.forward(minutes=8)
     said = text_of(sue.get("/floor").text)
+    assert "Sue Park available" in said and "Agents available 1 of 2 1 in hand" in said
     assert "Waiting 1 longest 11 min" in said and "Promises broken 0 1 more within 5 min" in said
     assert "Mia Turner Asked for a person I want to talk to a person waits 11 min due in 3 min" in said
-    assert re.search(r"Ann Lee never signed in 1 in hand 1 today 1 waits for an answer, \d+ min", said)
+    assert re.search(r"Ann Lee not here 1 in hand 1 today 1 waits for an answer, \d+ min", said)
     assert re.search(r"Sam Okafor Ann Lee, for \d+ min waits \d+ min for an answer", said)
     clock.forward(minutes=5)
     said = text_of(sue.get("/floor/live").text)
-    assert "Promises broken 1" in said and "1 min late" in said and "Sue Park here" in said
+    assert "Promises broken 1" in said and "1 min late" in said
 
 
 def test_nobody_waits_is_said_too(sue: FlaskClient) -> None:
@@ -128,11 +129,35 @@ def test_agents_do_not_lead(quick_app: Flask, quick_ledger: Ledger, browser: Fla
     assert holder_of(quick_ledger, key) == (Holder.QUEUE, "")
 
 
-def test_a_team_is_looked_at_alone(sue: FlaskClient, ledger: Ledger) -> None:
-    seeding.a_handoff(ledger, NOW)
-    assert "Mia Turner" in sue.get("/floor?team=1").text
+def test_a_team_is_looked_at_alone(sue: FlaskClient, ledger: Ledger, ann: Account) -> None:
+    mia = seeding.a_handoff(ledger, NOW)
+    seeding.a_handoff(ledger, NOW, "Sam Okafor", "447700900102")
+    with ledger.writing() as tx:
+        returns = teams.make(tx, "Returns")
+        members.join(tx, ann.id, returns.id)
+        handoffs.pass_to_team(tx, mia.key, returns.id, NOW)
+    theirs, ours = (text_of(sue.get(f"/floor?team={id_}").text) for id_ in (returns.id, 1))
+    assert "Mia Turner" in theirs and "Sam Okafor" not in theirs and "Waiting 1 " in theirs and "0 of 1" in theirs
+    assert "Mia Turner" not in ours and "Sam Okafor" in ours
     for unknown in ("99", "x", "99999999999999999999"):
         assert "Mia Turner" in sue.get(f"/floor?team={unknown}").text, "no such team: everybody"
+
+
+def test_nobody_is_given_more_than_they_may_hold_unless_that_is_said(
+    sue: FlaskClient, ledger: Ledger, ann: Account
+) -> None:
+    mia, sam = seeding.a_handoff(ledger, NOW), seeding.a_handoff(ledger, NOW, "Sam Okafor", "447700900102")
+    with ledger.writing() as tx:
+        members.equip(tx, ann.id, skills=(), own=1)
+    assert "even if full" not in sue.get("/floor").text
+    sue.post(f"/floor/{mia.key}/assign", data={"to": ann.email, "of": "queue"})
+    said = sue.get("/floor").text
+    assert "Ann Lee (1 of 1), not here" in said and "even if full" in said
+    wanted = {"to": ann.email, "of": "queue"}
+    assert sue.post(f"/floor/{sam.key}/assign", data=wanted).status_code == 409
+    assert holder_of(ledger, sam.key) == (Holder.QUEUE, "")
+    sue.post(f"/floor/{sam.key}/assign", data={**wanted, "beyond": "yes"})
+    assert holder_of(ledger, sam.key) == (Holder.AGENT, "Ann Lee")
 
 
 def test_putting_back_what_is_answered_from_the_phone_is_refused(quick_ledger: Ledger) -> None:

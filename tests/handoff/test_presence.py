@@ -15,10 +15,11 @@ from bot.ledger.transaction import Ledger
 from bot.messages import Reaction, Text
 from bot.settings import ROOT
 from bot.vocabulary import Author, Holder, Role, Status
-from handoff import agents, pages
+from handoff import agents, entry, pages
 from handoff.pages import Show
 from handoff.presence import Patience
 from handoff.roles import Account
+from handoff.sessions import From
 from handoff.viewing import Viewer
 from handoff.watch import Watch, Watching
 from tests.factories import MIA, NOW, a_text, a_turn, ended, given_back, handed_off, heard, later
@@ -34,7 +35,7 @@ class Office:
         self.ledger = ledger
         with ledger.writing() as tx:
             password = agents.add(tx, "ann@fernhill.example", Role.AGENT, "Ann", keep_password=True, now=NOW)
-        signed_in = agents.sign_in(ledger, "ann@fernhill.example", password, address="here", now=NOW)
+        signed_in = entry.sign_in(ledger, "ann@fernhill.example", password, came=From("here"), now=NOW)
         self.cookie, self.ann = signed_in.cookie, signed_in.account
         turn = a_turn(ledger, "a person please")
         handed_off(ledger, turn)

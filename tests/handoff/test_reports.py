@@ -139,7 +139,9 @@ def test_days_that_are_none_are_refused_in_words(sue: FlaskClient, asked: str, w
         assert answer.status_code == 400 and why in answer.text
 
 
-def test_whatever_else_stands_in_the_address_is_no_reason_to_fall_over(sue: FlaskClient) -> None:
+def test_whatever_else_stands_in_the_address_is_no_reason_to_fall_over(app: Flask, ledger: Ledger) -> None:
+    _, password = seeding.an_account_with_password(ledger, "sue@fernhill.example", Role.SUPERVISOR)
+    sue = signed_in(app, "sue@fernhill.example", password)
     for asked in ("period=x", "team=99999999999999999999", "agent=²", "reason=<b>", "team=-1", "number=%00x"):
         assert sue.get(f"/reports?{asked}").status_code == 200, asked
 

@@ -349,7 +349,7 @@ def test_a_page_that_looks_again_by_itself_leaves_the_focus_where_it_is(
     page = ada_at(chromium, base, quick_ledger, clock)
     page.locator(f"#again-{delivery}").click()
     expect(page.get_by_text("Waits to be read again")).to_be_visible()
-    link = page.get_by_role("link", name="To the desk")
+    link = page.get_by_role("link", name="Desk", exact=True)
     link.focus()
     the_door_reads(quick_ledger, readable=True, at=NOW)
     expect(page.get_by_text("Nothing failed.")).to_be_visible(timeout=10_000)

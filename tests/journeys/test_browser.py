@@ -142,6 +142,7 @@ def test_the_whole_story_in_two_windows(browser: Browser, house: House, phone: s
     # Given back, the bot answers again.
     agent.keyboard.press("Escape")
     agent.keyboard.press("g")
+    agent.keyboard.press("Enter")
     sees(contact, "back with you|is back|here again")
     writes(contact, "what is your return policy?")
     sees(contact, house.hears(phone, "return", after=said + 1)[:20])

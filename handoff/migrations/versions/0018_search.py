@@ -12,7 +12,7 @@ from alembic import op
 from bot.ledger.folding import LETTERS
 
 revision = "0018_search"
-down_revision = "0012_routing"
+down_revision = "0017_accounts"
 branch_labels = None
 depends_on = None
 

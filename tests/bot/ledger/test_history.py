@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import sqlalchemy as sa
 
-from bot.ledger import handoffs, history, outbox
+from bot.ledger import handoffs, history, outbox, teams
 from bot.ledger.history import BotWork, Event, Span, Which
 from bot.ledger.tables import handoffs as rows
 from bot.ledger.transaction import Ledger
@@ -82,8 +82,7 @@ def test_a_choice_narrows_what_is_counted(ledger: Ledger) -> None:
         assert reasons(Which(reason=Reason.UNREADABLE)) == [Reason.UNREADABLE]
         assert not reasons(Which(team_id=2)) and not reasons(Which(number="another"))
         assert not history.episodes(tx, Span(NOW - timedelta(days=2), NOW - timedelta(days=1)))
-        assert len(history.waiting_for(tx, 1)) == 2 and not history.waiting_for(tx, 2)
-        assert history.our_numbers(tx) == [NUMBER] and history.team_names(tx) == {1: "Service"}
+        assert history.our_numbers(tx) == [NUMBER] and teams.names(tx) == {1: "Service"}
 
 
 def test_what_was_spoken_of_and_asked_for_comes_conversation_by_conversation(ledger: Ledger) -> None:

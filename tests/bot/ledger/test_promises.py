@@ -11,6 +11,7 @@ import sqlalchemy as sa
 from bot.content.catalogue import Catalogue
 from bot.content.telling import telling
 from bot.errors import AlreadyTaken, BadHours
+from bot.ladder import Rung
 from bot.ledger import alarms, contacts, handoffs, promises, teams, transcript
 from bot.ledger.tables import handoffs as handoffs_table
 from bot.ledger.tables import messages
@@ -279,7 +280,16 @@ def test_people_away_from_the_desk_are_told_once_and_not_in_the_night(ledger: Le
     assert found is not None and (found.waiting, found.since) == (1, NOW)
     with ledger.writing() as tx:
         promises.alerted(tx, found.ids, monday)
-    assert unseen(monday + timedelta(hours=1)) is None
+    assert unseen(monday + timedelta(minutes=14)) is None
+    again = unseen(monday + timedelta(minutes=16))
+    assert again is not None and again.rung is Rung.TEAM_AGAIN
+    with ledger.writing() as tx:
+        promises.alerted(tx, again.ids, monday + timedelta(minutes=16), again.rung)
+    leads = unseen(monday + timedelta(hours=1))
+    assert leads is not None and leads.rung is Rung.SUPERVISORS
+    with ledger.writing() as tx:
+        promises.alerted(tx, leads.ids, monday + timedelta(hours=1), leads.rung)
+    assert unseen(monday + timedelta(days=3)) is None, "each rung once; the promise's own alarm stands"
 
 
 def test_hours_nobody_can_read_change_nothing(ledger: Ledger) -> None:
