@@ -1,6 +1,6 @@
 # The daily verbs. `make` alone prints them.
 .DEFAULT_GOAL := help
-.PHONY: bench-queue bench-webhook help setup up serve simulator test chaos check fmt migrate train lock
+.PHONY: bench-desk bench-queue bench-webhook help setup up serve simulator test chaos check fmt migrate train lock
 PYTHON_ANY := $(shell command -v python3 || command -v python)
 VENV := .venv/bin/python
 
@@ -42,6 +42,9 @@ check: setup ## what must hold before a commit: style, types, house rules
 
 bench-webhook: setup ## 320 updates a second for a minute on both databases, the real bot behind them: `name value bar`
 	@$(VENV) -m tests.bench.webhook $(BENCH)
+
+bench-desk: setup ## 199 desks while 80 messages a second flow, and the pages after a million: BENCH="--only sqlite --plans DIR" …
+	@$(VENV) -m tests.bench.desk $(BENCH)
 
 bench-queue: setup ## a thousand contacts, twenty agents, three desks and the watch, on both databases: `name value bar`
 	@$(VENV) -m tests.bench.queue $(BENCH)

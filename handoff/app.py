@@ -27,8 +27,10 @@ from handoff import (
     beside,
     composing,
     desk,
+    drawn,
     feed,
     files,
+    finding,
     floor,
     guard,
     guests,
@@ -59,8 +61,8 @@ from handoff.sight import Sight
 
 BODY_MAX = 64 * 1024
 ROOMS = (
-    desk, beside, own, composing, replies, files, live, updates, teaming, floor, reports, account, accounts, audit,
-    signin, setup, health, integrations, reference, api,
+    desk, beside, own, finding, composing, replies, files, live, updates, teaming, floor, reports, account, accounts,
+    audit, signin, setup, health, integrations, reference, api,
 )  # fmt: skip
 MORE_OF_THE_API = (guests, hooks, rest)  # importing them is what adds their calls to it
 NEVER_USED = (
@@ -93,7 +95,8 @@ def create_app(settings: Settings | None = None, *, now: Clock = clock.now) -> F
     app = Flask("handoff")
     app.config["MAX_CONTENT_LENGTH"] = BODY_MAX
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
-    app.jinja_env.globals.update(words=words, office=office, Author=Author, Deed=Deed, Holder=Holder, Status=Status)
+    app.jinja_env.globals.update(words=words, office=office, drawn=drawn.drawn)
+    app.jinja_env.globals.update(Author=Author, Deed=Deed, Holder=Holder, Status=Status)
     catalogue = Catalogue.load(ROOT / "data" / "responses")
     parts.install(app, Parts(settings, ledger, catalogue, now))
     composing.install(app, suggesting.book_of(catalogue))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import replace
+from typing import Any
 
 from flask import Blueprint, Response, render_template, request, url_for
 from werkzeug.wrappers import Response as AnyResponse
@@ -31,7 +32,7 @@ ZONE_COOKIE = "baton_zone"  # zone.js writes the browser's time zone there
 @guard.agents_only
 def home() -> str:
     """Show the lists, with no conversation open."""
-    return _page(None)
+    return page(None)
 
 
 @blueprint.get("/conversations/<key>")
@@ -42,7 +43,7 @@ def conversation(key: str) -> AnyResponse:
         kept = transcript.conversation(tx, key).key
     if kept != key:
         return guard.go_to(url_for("desk.conversation", key=kept, show=request.args.get("show")))
-    body = _conversation(key) if guard.wants_fragment() else _page(key)
+    body = _conversation(key) if guard.wants_fragment() else page(key)
     return Response(body, headers={"Vary": "HX-Request"})
 
 
@@ -203,17 +204,16 @@ def viewer() -> Viewer:
     return Viewer(guard.who(), parts().now(), words.zone(request.cookies.get(ZONE_COOKIE)))
 
 
-def _page(key: str | None) -> str:
+def page(key: str | None, **found: Any) -> str:
+    """Draw the whole page: the lists, or what was found in their place, and a conversation."""
     looks = viewer()
     with parts().ledger.reading() as tx:
         frame, offered = pages.frame(tx, looks), pages.offered(tx)
-        found = pages.rows(tx, looks, _chosen(tx, looks))
+        listed = pages.rows(tx, looks, _chosen(tx, looks))
         opened = opening.read(tx, looks, key, part(opens=True)) if key is not None else None
         greet = not agents.has_been_greeted(tx, looks.account.id)
-    who = lookers(opened.key) if opened else ""
-    return render_template(
-        "desk.html", frame=frame, offered=offered, rows=found, opened=opened, lookers=who, greet=greet
-    )
+    drawn: dict[str, Any] = {"frame": frame, "offered": offered, "rows": listed, "opened": opened, "greet": greet}
+    return render_template("desk.html", **drawn, lookers=lookers(opened.key) if opened else "", **found)
 
 
 def _conversation(key: str) -> str:

@@ -17,10 +17,11 @@ from flask import Flask, current_app
 from bot.ledger import alarms, changes, transcript
 from bot.ledger.transaction import Ledger, Transaction
 from bot.vocabulary import Change
+from handoff.interest import Interest, News
 
 log = logging.getLogger(__name__)
 
-EVERY_S = 0.2
+EVERY_S = 0.1
 STEP_BACK = 200  # at the start: changes that were numbered before ours but commit after
 SKIPPED_KEPT_S = 60.0
 SKIPPED_MAX = 5_000
@@ -37,19 +38,28 @@ class Signals:
     everything: bool = False
     alarms: bool = False
     looking: tuple[str, ...] = ()  # where somebody came, left, or began to type
+    lists: bool | None = None  # whether its lists changed; None: it did not say what it shows, so perhaps
 
 
 @dataclass(eq=False)
 class Mailbox:
-    """What one browser has not been told yet. It can't grow: the same change twice is one signal."""
+    """What one browser has not been told yet. It can't grow: the same change twice is one signal.
 
+    Of a conversation it is told at most once in `pace` seconds, and so of its lists; the one never waits for the other.
+    """
+
+    interest: Interest | None = None  # None: everything
     _news: threading.Condition = field(default_factory=threading.Condition)
     _kinds: dict[str, dict[Change, None]] = field(default_factory=dict)
     _cursor: int = 0
     _everything: bool = False
     _alarms: bool = False
     _looking: set[str] = field(default_factory=set)
+    _lists: bool = False
     _closed: bool = False
+    _told_kinds: float = 0.0  # when, last
+    _told_lists: float = 0.0
+    _told_looking: float = 0.0
 
     def put(self, cursor: int, news: list[tuple[str, Change]], *, alarms_changed: bool = False) -> None:
         """Add signals; never blocks and never grows beyond its bound."""
@@ -62,20 +72,56 @@ class Mailbox:
                 self._kinds, self._everything = {}, True
             self._news.notify()
 
-    def take(self, timeout: float) -> Signals | None:
-        """Wait for signals and empty the mailbox; None when there were none in time."""
+    def hear(self, cursor: int, news: list[News], *, alarms_changed: bool = False) -> None:
+        """Add what of all this concerns whoever this is for; wake nobody for the rest."""
+        if self.interest is None:
+            self.put(cursor, [(one.key, one.kind) for one in news], alarms_changed=alarms_changed)
+            return
+        shown = [(one.key, one.kind) for one in news if one.key in self.interest.keys]
+        listed = any(map(self.interest.is_listed, news))
+        if not (shown or listed or alarms_changed):
+            return  # the cursor stays: who comes again hears of a little more than they need
         with self._news:
-            self._news.wait_for(lambda: self._closed or self._has_news(), timeout)
-            if not self._has_news():
-                return None
-            kinds = {key: tuple(which) for key, which in self._kinds.items()}
-            looking = tuple(sorted(self._looking))
-            signals = Signals(self._cursor, kinds, self._everything, self._alarms, looking)
-            self._kinds, self._everything, self._alarms, self._looking = {}, False, False, set()
-            return signals
+            self._lists = self._lists or listed
+        self.put(cursor, shown, alarms_changed=alarms_changed)
 
-    def _has_news(self) -> bool:
-        return bool(self._kinds or self._everything or self._alarms or self._looking)
+    def take(self, timeout: float, *, pace: float = 0.0) -> Signals | None:
+        """Wait for signals and empty the mailbox of what may be told by now; None when there was nothing in time."""
+        ends = time.monotonic() + timeout
+        with self._news:
+            while True:
+                now = time.monotonic()
+                ripe = self._ripe_at(pace)
+                if ripe <= now:
+                    return self._emptied(now, pace)
+                if self._closed or now >= ends:
+                    return None
+                self._news.wait(min(ripe, ends) - now)
+
+    def _ripe_at(self, pace: float) -> float:
+        """Return from when on something may be told."""
+        waits = [self._told_kinds + pace] if self._kinds else []
+        waits += [self._told_lists + pace] if self._lists or self._everything else []
+        waits += [self._told_looking + pace] if self._looking else []
+        waits += [0.0] if self._alarms else []
+        return min(waits, default=float("inf"))
+
+    def _emptied(self, now: float, pace: float) -> Signals:
+        kinds, lists, everything = {}, False, False
+        if self._told_kinds + pace <= now and self._kinds:
+            kinds = {key: tuple(which) for key, which in self._kinds.items()}
+            self._kinds, self._told_kinds = {}, now
+        if self._told_lists + pace <= now and (self._lists or self._everything):
+            lists, everything = self._lists, self._everything
+            self._lists, self._everything, self._told_lists = False, False, now
+        raised, self._alarms = self._alarms, False
+        looking: tuple[str, ...] = ()
+        if self._told_looking + pace <= now and self._looking:
+            looking, self._looking, self._told_looking = tuple(sorted(self._looking)), set(), now
+        # What still waits here must be told again to who comes back: the cursor moves when nothing does.
+        cursor = 0 if self._kinds or self._lists or self._everything else self._cursor
+        told_lists = lists if self.interest is not None else None
+        return Signals(cursor, kinds, everything, raised, looking, told_lists)
 
     def looking(self, keys: list[str]) -> None:
         """Add where somebody came or left; beyond the bound a browser hears of some a little later (every 20 s)."""
@@ -123,9 +169,9 @@ class Feed:
         """Return how many seconds ago the tail last looked, with success."""
         return time.monotonic() - self._looked_at
 
-    def subscribe(self) -> Mailbox:
-        """Return a mailbox that hears of everything from now on."""
-        box = Mailbox()
+    def subscribe(self, interest: Interest | None = None) -> Mailbox:
+        """Return a mailbox that hears from now on of what it is interested in; of everything if it does not say."""
+        box = Mailbox(interest)
         with self._lock:
             self._boxes.add(box)
         return box
@@ -153,18 +199,17 @@ class Feed:
             start = self._cursor if self._cursor is not None else max(0, changes.latest(tx) - STEP_BACK)
             late = transcript.changes_among(tx, list(self._skipped)) if self._skipped else []
             new = _all_after(tx, start)
-            keys = transcript.keys_of(tx, {change.conversation_id for change in late + new}) if late or new else {}
+            told = news_of(tx, late + new)
             raised = tuple(alarm.name for alarm in alarms.raised(tx))
         self._looked_at = time.monotonic()
         alarms_changed, self._alarms = raised != self._alarms, raised
         self._cursor = new[-1].id if new else start
         self._remember_skipped(start, new, {change.id for change in late})
-        told = [(keys[change.conversation_id], change.kind) for change in late + new]
         if told or alarms_changed:
             with self._lock:
                 boxes = list(self._boxes)
             for box in boxes:
-                box.put(self._cursor, told, alarms_changed=alarms_changed)
+                box.hear(self._cursor, told, alarms_changed=alarms_changed)
 
     def _remember_skipped(self, start: int, new: list[changes.Noted], found: set[int]) -> None:
         """Keep the numbers that are still missing, for a while."""
@@ -196,6 +241,13 @@ class Feed:
             boxes = list(self._boxes)
         for box in boxes:
             box.close()
+
+
+def news_of(tx: Transaction, changed: list[changes.Noted]) -> list[News]:
+    """Return changes with whose conversation each is by now, the same twice as one."""
+    held = transcript.held(tx, {change.conversation_id for change in changed}) if changed else {}
+    distinct = dict.fromkeys((change.conversation_id, change.kind) for change in changed)
+    return [News(held[id_].key, kind, held[id_].holder, held[id_].agent_id) for id_, kind in distinct]
 
 
 def _all_after(tx: Transaction, cursor: int) -> list[changes.Noted]:

@@ -112,6 +112,7 @@ notes = sa.Table(
     sa.Column("client_key", sa.String(80)),
     sa.Column("at", Moment, nullable=False),
     sa.UniqueConstraint("conversation_id", "client_key"),
+    sa.Index("ix_notes_conversation", "conversation_id", "id"),
 )
 
 quick_replies = sa.Table(

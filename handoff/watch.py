@@ -16,7 +16,7 @@ from bot.clock import Clock
 from bot.content.catalogue import Catalogue
 from bot.content.telling import telling
 from bot.ladder import Rung
-from bot.ledger import errands, handoffs, idle, outbox, promises, ratings, returns, snoozes, waits
+from bot.ledger import errands, handoffs, idle, outbox, promises, ratings, returns, search, snoozes, waits
 from bot.ledger.handoffs import KeptWaiting
 from bot.ledger.transaction import Ledger, Transaction
 from bot.messages import Template
@@ -90,6 +90,7 @@ class Watch:
             self._do("idle", self.close_idle)
             self._do("audit", self._prune_audit)
         self._do("given", self._give)
+        self._do("search", lambda: search.catch_up(self._ledger))  # after an upgrade
 
     def _do(self, what: str, duty: Callable[[], object]) -> None:
         try:

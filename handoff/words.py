@@ -479,6 +479,22 @@ def when(at: datetime, now: datetime, tz: tzinfo) -> str:
     return "Yesterday" if (today.date() - local.date()).days == 1 else f"{local.day} {local:%b}"
 
 
+SAID_BY = {
+    "contact": "contacts",
+    "bot": "the bot",
+    "agent": "agents",
+    "desk": "the desk itself",
+    "note": "agents, in notes",
+}
+LISTS = (("queue", "the queue"), ("mine", "mine"), ("others", "my colleagues'"), ("bot", "the bot's"))
+
+
+def when_said(at: datetime, now: datetime, tz: tzinfo) -> str:
+    """Set a moment of any year: the time today, else the day, with the year when it isn't this one."""
+    short, local = when(at, now, tz), at.astimezone(tz)
+    return short if local.year == now.astimezone(tz).year else f"{local.day} {local:%b} {local.year}"
+
+
 def moment(at: datetime, now: datetime, tz: tzinfo) -> str:
     """Set a moment with its day and its time: 14:05, Yesterday 14:05, 3 Nov 14:05; with the year when it isn't this."""
     local, today = at.astimezone(tz), now.astimezone(tz)

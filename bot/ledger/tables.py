@@ -173,6 +173,13 @@ conversations = sa.Table(
     sa.UniqueConstraint("phone_number_id", "contact_id"),
     sa.Index("ix_conversations_holder_last", "holder", "last_message_at"),
     sa.Index("ix_conversations_merged_into", "merged_into"),
+    sa.Index("ix_conversations_contact", "contact_id"),
+    sa.Index(
+        "ix_conversations_kept",
+        "holder",
+        sqlite_where=sa.text("merged_into IS NULL"),
+        postgresql_where=sa.text("merged_into IS NULL"),
+    ),
     sa.Index(
         "ix_conversations_agent",
         "agent_id",
@@ -511,6 +518,15 @@ changes = sa.Table(
     sa.Column("kind", Word(Change), nullable=False),
     sa.Column("at", Moment, nullable=False),
     sqlite_autoincrement=True,  # a number is never used twice, or a reader's cursor would skip a change
+)
+
+# What search has not read yet: of each kind, everything up to this id. Its words are in tables of their own, which only
+# bot/ledger/search.py knows; triggers keep them.
+unindexed = sa.Table(
+    "unindexed",
+    metadata,
+    sa.Column("kind", sa.String(32), primary_key=True),
+    sa.Column("up_to", Id, nullable=False),
 )
 
 doors = sa.Table(

@@ -13,6 +13,8 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Engine
 from sqlalchemy.exc import DBAPIError, OperationalError, SQLAlchemyError
 
+from bot.ledger.folding import folded
+
 Transaction: TypeAlias = Connection  # what the verbs are handed: a connection inside one transaction
 
 # No lock, statement or forgotten transaction may hold a webhook or a turn for ever. Migrations have their own engine.
@@ -110,12 +112,17 @@ def _sqlite(url: str, look_again_s: float) -> Engine:
         url,
         future=True,
         hide_parameters=True,
+        # Kept open: opening a file and saying how to use it takes longer than most of what we ask.
+        poolclass=sa.pool.QueuePool,
+        pool_size=16,
+        max_overflow=-1,
         connect_args={"timeout": BUSY_TIMEOUT_MS / 1000, "check_same_thread": False},
     )
 
     @sa.event.listens_for(engine, "connect")  # type: ignore[untyped-decorator]
     def on_connect(connection: Any, _record: Any) -> None:
         connection.isolation_level = None  # we say BEGIN ourselves
+        connection.create_function("folded", 1, folded, deterministic=True)  # the triggers of search call it
         for pragma in (
             "journal_mode=WAL",
             "synchronous=FULL",

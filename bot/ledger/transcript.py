@@ -164,6 +164,45 @@ def conversation_by_id(tx: Transaction, conversation_id: int) -> Conversation:
     return _conversations(tx, conversations.c.id == conversation_id, limit=1)[0]
 
 
+def by_ids(tx: Transaction, ids: set[int]) -> dict[int, Conversation]:
+    """Return these conversations, by their ids."""
+    found: dict[int, Conversation] = {}
+    for some in _some(sorted(ids)):
+        found |= {one.id: one for one in _conversations(tx, conversations.c.id.in_(some), limit=len(some))}
+    return found
+
+
+def conversations_with(tx: Transaction, contact_ids: set[int]) -> list[Conversation]:
+    """Return the conversations of these contacts, the newest first; one for each of our numbers they wrote to."""
+    theirs = conversations.c.contact_id.in_(sorted(contact_ids)[:IDS]), conversations.c.merged_into.is_(None)
+    return _conversations(tx, *theirs, limit=EVERYTHING) if contact_ids else []
+
+
+def kept_as(tx: Transaction, ids: set[int]) -> dict[int, int]:
+    """Return for each of these conversations the one it is by now: itself, or what it was merged into."""
+    found = {one: one for one in ids}
+    while found:
+        merged = sa.select(conversations.c.id, conversations.c.merged_into).where(
+            conversations.c.id.in_(sorted(set(found.values()))), conversations.c.merged_into.is_not(None)
+        )
+        into = {row.id: row.merged_into for row in tx.execute(merged)}
+        if not into:
+            break
+        found = {one: into.get(kept, kept) for one, kept in found.items()}
+    return found
+
+
+def said_about(tx: Transaction, message_id: int) -> datetime | None:
+    """Return when the message with this id, or the next one, was said."""
+    later = sa.select(messages.c.at).where(messages.c.id >= message_id).order_by(messages.c.id).limit(1)
+    found: datetime | None = tx.execute(later).scalar()
+    return found
+
+
+def _some(ids: list[int]) -> list[list[int]]:
+    return [ids[n : n + IDS] for n in range(0, len(ids), IDS)]
+
+
 def list_of(
     tx: Transaction,
     holder: Holder | None = None,
@@ -436,6 +475,25 @@ def count_by_holder(tx: Transaction) -> dict[Holder, int]:
     kept = conversations.c.merged_into.is_(None)
     rows = tx.execute(sa.select(conversations.c.holder, sa.func.count()).where(kept).group_by(conversations.c.holder))
     return dict.fromkeys(Holder, 0) | {row[0]: row[1] for row in rows}
+
+
+@dataclass(frozen=True)
+class Held:
+    """Who holds a conversation, for who only has to know whether it concerns them."""
+
+    key: str
+    holder: Holder
+    agent_id: int | None
+
+
+def held(tx: Transaction, conversation_ids: set[int]) -> dict[int, Held]:
+    """Return who holds these conversations, by their ids."""
+    columns = (conversations.c.id, conversations.c.key, conversations.c.holder, conversations.c.agent_id)
+    found: dict[int, Held] = {}
+    for some in _some(sorted(conversation_ids)):
+        rows = tx.execute(sa.select(*columns).where(conversations.c.id.in_(some)))
+        found |= {row.id: Held(row.key, row.holder, row.agent_id) for row in rows}
+    return found
 
 
 def keys_of(tx: Transaction, conversation_ids: set[int]) -> dict[int, str]:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from bot.vocabulary import Holder, Outcome, UpdateState
+from bot.vocabulary import Author, Holder, Outcome, UpdateState
 from handoff.endings import CHOICES, SUMMARY_MAX
 from handoff.openapi.operation import Operation
-from handoff.openapi.schemas import ID, SPOKEN, TEXT, YES, Schema, given, many, ref, thing, words
+from handoff.openapi.schemas import ID, MOMENT, SPOKEN, TEXT, YES, Schema, given, many, maybe, ref, thing, words
 from handoff.roles import Scope
 
 PAGE: dict[str, Schema] = {
@@ -16,6 +16,19 @@ MORE = {"Baton-After": "where the next page begins, where there is one"}
 UNKNOWN = "unknown_conversation"
 CONVERSATION = {200: ref("Conversation")}
 NOBODYS = ("role_forbids", "not_yours", UNKNOWN)
+DAY: Schema = {"type": "string", "format": "date", "description": "a day in UTC, which is in it"}
+FOUND = thing(
+    results=many(
+        thing(
+            conversation=TEXT, id=ID, message=ID | {"description": "where in the transcript"},
+            author={"type": "string", "enum": [*(one.value for one in Author), "note"]}, agent=maybe(TEXT), type=TEXT,
+            at=MOMENT, text=TEXT, snippet=many(thing(text=TEXT, marked=YES)),
+        )
+    ),
+    contacts=many(ref("Conversation")),
+    next=maybe(TEXT),
+    complete=YES | {"description": "false while search still reads what was said before an upgrade"},
+)  # fmt: skip
 MAYBE_TEXT: Schema = {"type": "string", "maxLength": 4096}
 
 
@@ -55,6 +68,22 @@ CONVERSATIONS = [
         {200: ref("Transcript")}, query={"format": {"type": "string", "enum": ["json", "text", "html"]}},
         also={"text/plain": {"type": "string"}, "text/html": {"type": "string"}}, errors=(UNKNOWN, "bad_body"),
         says="What both sides said and read, to be handed to the contact: no notes, nothing that did not arrive.",
+    ),
+    Operation(
+        "get", "/search", "Find what was said", "Conversations", Scope.READ, {200: FOUND},
+        query={
+            "q": {"type": "string", "description": "words, half words, numbers, phrases in quotes"},
+            "in": {"type": "string", "description": "a conversation's key: only what was said with its contact"},
+            "author": {"type": "string", "enum": [*(one.value for one in Author), "note"]},
+            "agent": {"type": "string", "description": "an e-mail"},
+            "list": {"type": "string", "enum": ["queue", "mine", "others", "bot"]},
+            "after": DAY, "before": DAY,
+            "limit": {"type": "integer", "minimum": 1, "maximum": 100},
+            "cursor": {"type": "string", "description": "the `next` of the page before"},
+        },
+        errors=("bad_body", "role_forbids"),
+        says="Messages and notes, the newest first, and contacts by name or number. A page may hold less than it might "
+        "where the search has looked back for long enough; `next` goes on from there.",
     ),
     _verb("take", "Take it", "already_taken", "at_capacity"),
     _verb("requeue", "Put it back into the queue", "not_yours", "not_allowed"),

@@ -3,6 +3,8 @@
 import { $, all } from "./swap.js";
 import "./bell.js";
 import "./aside.js";
+import "./search.js";
+import "./stream.js";
 import "./mention.js";
 import { DOES, fold, next } from "./keys.js";
 import { send } from "./writing.js";

@@ -32,7 +32,8 @@ export const KEYS = {
     ["x", "the next one that needs you", next],
     ["1 2 3 4", "queue, mine, others, bot", list],
     ["5 6 7 8 9", "mentions, and views you kept", list],
-    ["/", "filter by name, number or words", () => $("find").focus()],
+    ["/", "filter by name, number or words; Enter there searches everything said", () => $("find").focus()],
+    ["s", "search everything said; Esc goes back to the lists"],
     ["f", "narrow by reason, tag, window …", () => fold("narrow", !$("narrow").open, $("narrow").open ? "summary" : "select")],
   ],
   "With a conversation": [
@@ -64,7 +65,7 @@ export const KEYS = {
   ],
   "Always": [
     ["a", "step away, or be available again", () => press("available")],
-    ["s", "sounds and notifications", () => $("tuning").showModal()],
+    [",", "sounds and notifications", () => $("tuning").showModal()],
     ["?", "this sheet", () => $("help").showModal()],
   ],
 };

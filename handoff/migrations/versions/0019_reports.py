@@ -6,7 +6,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "0019_reports"
-down_revision = "0017_accounts"
+down_revision = "0018_search"
 branch_labels = None
 depends_on = None
 
