@@ -136,10 +136,10 @@ def test_an_agent_searches_by_keyboard_and_lands_at_the_message(
     assert "red lantern" in sought.inner_text()
     assert sought.is_visible() and page.evaluate("el => el.getBoundingClientRect().top > 0", sought)
     assert f"/conversations/{story.key}?at=" in page.url
-    assert page.locator("#narrow").count() == 1, "the results stay beside it"
+    assert page.locator("#seek").count() == 1, "the results stay beside it"
     page.keyboard.press("s")
     page.keyboard.press("Escape")
-    assert page.locator("#narrow").count() == 0 and page.locator("#rows").is_visible()
+    assert page.locator("#seek").count() == 0 and page.locator("#rows").is_visible()
     assert page.evaluate("document.activeElement.id") == "find"
     assert desk.complaints == []
     page.context.close()
