@@ -68,6 +68,7 @@ class Desk:
     session: aiohttp.ClientSession
     fetched: Counter[str]
     seen: dict[int, float] = field(default_factory=dict)
+    is_open: bool = False
 
     async def run(self, until: float) -> None:
         """Load the page, then listen."""
@@ -91,6 +92,7 @@ class Desk:
         timeout = aiohttp.ClientTimeout(total=max(0.1, until - time.monotonic()), sock_read=None)
         try:
             async with self.session.get(self.base + url, headers=self._headers(), timeout=timeout) as stream:
+                self.is_open = True
                 async for line in stream.content:
                     if not line.startswith(b"event: "):
                         continue
@@ -134,6 +136,8 @@ async def look(base: str, plans: list[dict[str, str]], seconds: float) -> dict[s
         for desk in desks:  # they come one after the other, as people do
             tasks.append(asyncio.create_task(desk.run(until)))
             await asyncio.sleep(0.02)
+        while not all(desk.is_open for desk in desks) and time.monotonic() < until:
+            await asyncio.sleep(0.1)
         print("open", flush=True)
         await asyncio.gather(*tasks, return_exceptions=True)
     return {"seen": [[desk.n, n, at] for desk in desks for n, at in desk.seen.items()], "fetched": dict(fetched)}

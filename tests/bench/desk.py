@@ -216,7 +216,7 @@ def measure(name: str, database_url: str, *, desks: int, per_s: float, seconds: 
             for n in range(desks)
         ]
         plan.write_text(json.dumps(plans))
-        lasts = seconds + desks * 0.02 + 10 + HEARD_EVERYTHING_S
+        lasts = seconds + desks * 0.2 + 15 + HEARD_EVERYTHING_S  # they open one after the other
         clients = subprocess.Popen(
             [sys.executable, "-m", "tests.bench.clients", base, str(plan), str(lasts)],
             stdout=subprocess.PIPE,
