@@ -133,6 +133,7 @@ def give_back(key: str) -> AnyResponse:
 @guard.agents_only
 def snooze(key: str) -> AnyResponse:
     """Put it aside until later, or until the contact writes."""
+    guard.who().require(Deed.SPEAK)
     form, looks = request.form, viewer()
     with parts().ledger.writing() as tx:
         hours = assignments.hours_of(tx, key)

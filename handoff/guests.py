@@ -90,6 +90,7 @@ def handoff(id_: str) -> Response:
 @guard.needs(Scope.HANDOFFS)
 def write(id_: str) -> tuple[Response, int]:
     """Pass on what the contact writes now; the same id again is the same message."""
+    guard.who().require(Deed.SPEAK)
     fields, client_key = Fields(bodies.body()), bodies.client_key()
     own_id = fields.text("id", OWN_ID_MAX, default=client_key or "")
     if not own_id:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +18,8 @@ blueprint = Blueprint("reference", __name__)
 
 EXAMPLES: dict[str, Any] = {
     "post_conversations_key_snooze": {"until": "2026-12-01T09:00:00+00:00", "tell": True},
+    "put_conversations_key_tags": {"tags": ["refund", "vip"]},
+    "post_conversations_key_file": {"file": "lamp.jpg", "caption": "The new one"},
     "post_conversations_key_give_back": {"outcome": "solved", "summary": "A new parcel goes out."},
     "post_handoffs": {
         "channel": "webchat",
@@ -128,6 +131,12 @@ def _kind(schema: Schema) -> str:
     return " or ".join(kind) if isinstance(kind, list) else str(kind)
 
 
+def _sent(one: Operation, body: dict[str, Any]) -> list[str]:
+    if one.body_type == "application/json":
+        return ["-H 'Content-Type: application/json'", f"-d '{json.dumps(body, ensure_ascii=False)}'"]
+    return [f"-F '{name}={'@' if name == 'file' else ''}{value}'" for name, value in body.items()]
+
+
 def _example(one: Operation) -> str:
     """Return a command line that does it."""
     lines = ["curl"]
@@ -138,9 +147,7 @@ def _example(one: Operation) -> str:
     if one.keyed:
         lines.append('-H "Idempotency-Key: $(uuidgen)"')
     if one.body is not None:
-        body = EXAMPLES.get(one.id, {"text": "Hello"})
-        lines += ["-H 'Content-Type: application/json'", f"-d '{json.dumps(body, ensure_ascii=False)}'"]
-    path = one.path.replace("{key}", "$KEY").replace("{id}", "$ID").replace("{message_id}", "$MESSAGE")
-    path = path.replace("{delivery}", "$DELIVERY").replace("{call}", "$CALL")
+        lines += _sent(one, EXAMPLES.get(one.id, {"text": "Hello"}))
+    path = re.sub(r"{(\w+?)(?:_id|_)?}", lambda found: f"${found[1].upper()}", one.path)
     lines.append(f'"{request.host_url.rstrip("/")}{BASE}{path}"')
     return " \\\n  ".join(lines)

@@ -29,6 +29,7 @@ FOUND = thing(
     next=maybe(TEXT),
     complete=YES | {"description": "false while search still reads what was said before an upgrade"},
 )  # fmt: skip
+TAGGED: Schema = thing(tags=many(TEXT))
 MAYBE_TEXT: Schema = {"type": "string", "maxLength": 4096}
 
 
@@ -150,6 +151,11 @@ CONVERSATIONS = [
         errors=(*NOBODYS, "unknown_message", "bad_file", "window_closed", "blocked", "key_used", "too_long",
                 "not_allowed"),
     ),
+    Operation("get", "/conversations/{key}/tags", "List its tags", "Conversations", Scope.READ,
+              {200: TAGGED}, errors=(UNKNOWN,)),
+    Operation("put", "/conversations/{key}/tags", "Have exactly these tags on it", "Conversations", Scope.WRITE,
+              {200: TAGGED}, body=given({"tags": many(TEXT)}), errors=(UNKNOWN, "role_forbids", "bad_tag", "too_long"),
+              says="A tag is one short word; blanks become hyphens, capitals small."),
     Operation("post", "/conversations/{key}/block", "Have Meta block the contact", "Conversations", Scope.WRITE,
               {202: ref("Conversation")}, errors=(*NOBODYS, "not_allowed")),
     Operation("post", "/conversations/{key}/unblock", "Have Meta unblock the contact", "Conversations", Scope.WRITE,

@@ -8,6 +8,7 @@ from playwright.sync_api import Browser, Page
 
 from bot.ledger.transaction import Ledger
 from bot.vocabulary import Role
+from handoff import agents
 from tests.handoff import seeding
 
 
@@ -23,6 +24,8 @@ class Desk:
     ) -> None:
         email = f"{name.split(maxsplit=1)[0].lower()}@fernhill.example"
         self.account, password = seeding.an_account_with_password(ledger, email, role, name)
+        with ledger.writing() as tx:
+            agents.greet(tx, self.account, now())  # they have been here before
         self.page: Page = chromium.new_context(**({"viewport": {"width": 1280, "height": 800}} | also)).new_page()  # type: ignore[arg-type]
         self.page.set_default_timeout(6000)
         self.complaints: list[str] = []

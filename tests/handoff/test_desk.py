@@ -75,6 +75,7 @@ def test_two_agents_see_everything_live_and_drafts_survive(  # noqa: PLR0915  # 
 
     ann.page.locator("#thread").press("g")
     ann.page.keyboard.press("Enter")
+    ann.page.keyboard.press("Enter")
     expect(ben.page.locator("#holder")).to_contain_text("The bot is answering")
     expect(ben.page.locator(".bubble.desk")).to_contain_text("back with you")
     assert (ann.complaints, ben.complaints, ben.loads) == ([], [], 0)

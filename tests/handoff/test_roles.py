@@ -130,7 +130,7 @@ class World:
         }
         if row.case == COLLEAGUES:
             own["key"] = whose.key
-        return re.sub(r"<(?:\w+:)?(\w+)>", lambda part: str(own.get(part[1], 1)), row.rule)
+        return re.sub(r"<(?:[^:<>]+:)?(\w+)>", lambda part: str(own.get(part[1], 1)), row.rule)
 
     def measured(self, method: str, rule: str, case: str = "") -> Row:
         """Return the row as the desk answers now."""

@@ -172,7 +172,7 @@ def test_the_row_and_the_packet_say_why_somebody_is_first(
     with quick_ledger.writing() as tx:
         handoffs.cancel(tx, failed.key, words=seeding.Text("All right."), now=later(1))
     failed.hands_off(Reason.LOST, "hello?")
-    rows = re.findall(r'class="due"[^>]*title="([^"]+)"', browser.get("/list").text)
+    rows = re.findall(r'class="due[^"]*"[^>]*title="([^"]+)"', browser.get("/list").text)
     assert rows[0].startswith("First of 2. An answer was promised by")
     assert "We have failed them before, so it counts 10 min sooner." in rows[0]
     assert rows[1].startswith("2nd of 2. An answer was promised by")
