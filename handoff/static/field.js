@@ -13,6 +13,12 @@ export const toGap = (field) => {
 export const write = (mode) => {
   if ($(mode)) document.querySelector(`.modes input[value=${mode}]`).checked = true, $(mode).elements.text.focus();
 };
+/* After a take what is typed is text; an `r` out of habit is not. */
+const swallow = (event) => { if (event.key === "r") event.preventDefault(); };
+export const notByHabit = () => {
+  $("reply").addEventListener("keydown", swallow, { once: true });
+  setTimeout(() => $("reply")?.removeEventListener("keydown", swallow), 1000);
+};
 /* Put words where the caret is, or instead of what is selected; then to the first gap in them. */
 export const insert = (text, from, to) => {
   write("reply");

@@ -3,7 +3,7 @@ import { $, all } from "./swap.js";
 import { markUnread } from "./sight.js";
 import { copy, link, step, toNew } from "./transcript.js";
 import { unfold } from "./aside.js";
-import { write } from "./field.js";
+import { notByHabit, write } from "./field.js";
 
 const move = (by) => {
   const rows = all(".row"), at = rows.indexOf(document.activeElement.closest(".row") || document.querySelector(".row[aria-current]"));
@@ -11,6 +11,8 @@ const move = (by) => {
 };
 export const fold = (id, open, query) => { if ($(id)) $(id).open = open, $(id).querySelector(query).focus(); };
 const press = (id) => $(id)?.querySelector("button").click(), list = (n) => all("[name=show]")[n]?.click();
+/* What is typed after a take is text, however long the desk needs to answer: so it is the reply's from the first letter on. */
+const take = () => { if ($("do-take") || $("bar")?.dataset.mayReply === "yes") press("do-take"), write("reply"), notByHabit(); };
 const contact = () => {
   const sheet = $("contact");
   if (!sheet) return;
@@ -37,7 +39,7 @@ export const KEYS = {
     ["f", "narrow by reason, tag, window …", () => fold("narrow", !$("narrow").open, $("narrow").open ? "summary" : "select")],
   ],
   "With a conversation": [
-    ["t", "take it", () => press("do-take")],
+    ["t", "take it, and write", take],
     ["r", "write a reply", () => write("reply")],
     ["n", "write a note; @ mentions a colleague", () => write("note")],
     ["p", "pass it on to a colleague or a team", () => fold("pass", true, "select")],

@@ -5,7 +5,7 @@ import { conversationOf, draftOf, keepDraft } from "./drafts.js";
 import { post } from "./sending.js";
 import { attached, clearAttached } from "./attaching.js";
 import { quoted, quote } from "./quoting.js";
-import { gapsIn, toGap, write } from "./field.js";
+import { gapsIn, toGap, notByHabit, write } from "./field.js";
 import "./quick.js";
 import "./suggested.js";
 import "./templates.js";
@@ -75,9 +75,8 @@ for (const name of ["baton:draft", "baton:attached"]) document.addEventListener(
 document.addEventListener("htmx:afterRequest", ({ detail: { elt, successful, xhr } }) => {
   if (!successful && elt.method === "post" && (!xhr.status || xhr.status >= 500)) toast("That did not reach the desk. Try again in a moment.");
 });
-const notByHabit = (event) => { if (event.key === "r") event.preventDefault(); };  // after a take what is typed is text; an `r` is not
 document.addEventListener("baton:taken", () => {
+  if (document.activeElement?.closest("#reply")) return;  // they write already
   write("reply");
-  $("reply").addEventListener("keydown", notByHabit, { once: true });
-  setTimeout(() => $("reply")?.removeEventListener("keydown", notByHabit), 1000);
+  notByHabit();
 });

@@ -38,6 +38,7 @@ def test_two_agents_see_everything_live_and_drafts_survive(  # noqa: PLR0915  # 
     ben.page.keyboard.press("r")
     ben.page.keyboard.type("t g n q ? / are letters here")
     ann.page.keyboard.press("t")
+    ann.page.keyboard.type("Hello Mia")  # before the desk has answered: what she types is text, no keys
     expect(ann.page.locator("#holder")).to_contain_text("You have it")
     expect(ann.page.locator("#reply textarea")).to_be_focused()
     expect(ben.page.locator("#holder")).to_contain_text("Ann Lee has it")
@@ -45,7 +46,7 @@ def test_two_agents_see_everything_live_and_drafts_survive(  # noqa: PLR0915  # 
     expect(ben.page.locator("#reply textarea")).to_have_value("t g n q ? / are letters here")
     expect(ben.page.locator("#reply textarea")).to_be_focused()
 
-    ann.page.keyboard.type("Hello Mia")
+    expect(ann.page.locator("#reply textarea")).to_have_value("Hello Mia")
     ann.page.keyboard.press("Shift+Enter")
     ann.page.keyboard.type("this is Ann")
     ann.page.keyboard.press("Enter")
