@@ -21,6 +21,9 @@ document.addEventListener("keydown", (event) => {
   if (key === "Enter" && !event.shiftKey && !event.isComposing && target.matches(".write textarea")) {
     event.preventDefault();
     send(target);
+  } else if (key === "Enter" && !event.shiftKey && !event.isComposing && target.matches("#pass textarea")) {
+    event.preventDefault();
+    target.form.requestSubmit();
   } else if (key === "Escape" && (typing || target.closest("details[open]"))) leave(target);
   if (typing || event.ctrlKey || event.metaKey || event.altKey || document.querySelector("dialog[open]") || !DOES[key]) return;
   if (key.startsWith("Arrow") && !target.matches("body, .row")) return;
@@ -36,6 +39,7 @@ for (const done of ["given_back", "requeued", "transferred"]) document.addEventL
   setTimeout(() => { if (!document.activeElement.matches("textarea, input, select")) ($("next").hidden ? $("thread") : $("next"))?.focus({ preventScroll: true }); }, 60);
 });
 document.addEventListener("baton:tagged", () => { if ($("tagging")) $("tagging").querySelector("form").reset(), $("tagging").open && $("tag-word").focus(); });
+document.addEventListener("baton:transferred", () => { if ($("pass")) $("do-transfer").reset(), $("pass").open = false; });
 document.addEventListener("baton:kept", () => { $("do-field")?.reset(); });
 
 /* A view keeps the list as it is narrowed now. */

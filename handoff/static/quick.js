@@ -1,12 +1,13 @@
 /* Quick replies: `/` and a name in the reply. The field keeps the focus; a listbox above it shows what fits. */
 import { $, all } from "./swap.js";
 import { insert } from "./field.js";
+import { toast } from "./toasts.js";
 
 const ASKED = /(?:^|\s)\/([^\s/]*)$/, FRESH = 60e3;
 let at = -1, fetched = { url: "", when: 0, came: null };
 const field = () => $("reply")?.elements.text;
 const shown = () => all("#quick [role=option]").filter((option) => !option.hidden);
-const close = () => {
+export const close = () => {
   if (!$("quick") || $("quick").hidden) return;
   $("quick").hidden = true;
   field().removeAttribute("aria-activedescendant");
@@ -44,6 +45,8 @@ const load = async () => {
   }
   return Boolean(await fetched.came);
 };
+/* Nobody writes `/name` to a contact: it was meant for this list. The button sends it all the same. */
+const unknown = () => toast(`No quick reply is called ${field().value.trim()}. Press Send to send it as it stands.`);
 const look = async () => {
   if (asked() === undefined) return close();
   if (await load() && asked() !== undefined) filter(asked());
@@ -58,6 +61,7 @@ document.addEventListener("keydown", (event) => {
   if (!$("quick") || $("quick").hidden || event.isComposing || !event.target.matches("#reply textarea")) return;
   const keys = { ArrowDown: () => point(at + 1), ArrowUp: () => point(at - 1), Escape: close };
   if (at >= 0) keys.Enter = keys.Tab = () => choose(shown()[at]);
+  else if (/^\s*\/\S*\s*$/.test(field().value)) keys.Enter = unknown;
   if (!keys[event.key] || event.altKey || event.shiftKey) return;
   event.preventDefault();
   keys[event.key]();

@@ -4,6 +4,23 @@ export const all = (query, root = document) => [...root.querySelectorAll(query)]
 /* What other files do when something was drawn: `desk:drawn` on the document, `detail` is the id of what it was in. */
 const tell = (id) => document.dispatchEvent(new CustomEvent("desk:drawn", { detail: id }));
 
+/* What is being filled in stays filled in, and the field that was typed in has the focus again: another answer of the
+   desk may redraw the form around it at any moment (a colleague steps away, and the list of colleagues says so). */
+const fieldsOf = (root) => all("input:not([type=hidden]), select, textarea", root);
+const same = (root, field) => fieldsOf(root).find((one) => one.name === field.name && (field.type !== "radio" || one.value === field.value));
+const isChanged = (field) => field.tagName === "SELECT" || (/^(radio|checkbox)$/.test(field.type) ? field.checked !== field.defaultChecked : field.value !== field.defaultValue);
+const carry = (old, next) => {
+  const at = document.activeElement, typed = old.contains(at) && at.matches("input, select, textarea") && same(next, at);
+  const caret = typed && /^(text|textarea)$/.test(at.type) ? [at.selectionStart, at.selectionEnd] : null;
+  for (const field of fieldsOf(old).filter(isChanged)) {
+    const here = same(next, field);
+    if (!here) continue;
+    if (/^(radio|checkbox)$/.test(field.type)) here.checked = field.checked;
+    else if (field.tagName !== "SELECT" || all("option", here).some((one) => one.value === field.value)) here.value = field.value;
+  }
+  return () => { if (typed) typed.focus({ preventScroll: true }), caret && typed.setSelectionRange(...caret); };
+};
+
 /* Each id counts once, in the old and in the new: what comes twice, or has none, is simply put there anew. */
 const reconcile = (old, fresh) => {
   const wanted = new Set([...fresh.children].map((child) => child.id).filter(Boolean));
@@ -21,7 +38,9 @@ const reconcile = (old, fresh) => {
       if (here.tagName === "DETAILS") next.open = here.open;
       if (!here.isEqualNode(next)) {
         if (place === here) place = next;
+        const focus = here.tagName === "DETAILS" && here.open ? carry(here, next) : () => {};
         here.replaceWith(next);
+        focus();
         added.push((here = next));
       }
     } else added.push((here = next));
@@ -53,7 +72,7 @@ const held = (thread) => {
 /* What had the focus and was drawn anew has it again. */
 const refocused = () => {
   const at = document.activeElement, id = at?.id || at?.closest("[id]")?.id, was = at === document.body;
-  return () => { if (!was && !at?.isConnected && id) ($(id)?.matches("form, details") ? $(id).querySelector("button, summary, input") : $(id))?.focus({ preventScroll: true }); };
+  return () => { if (!was && !at?.isConnected && id && document.activeElement === document.body) ($(id)?.matches("form, details") ? $(id).querySelector("button, summary, input") : $(id))?.focus({ preventScroll: true }); };
 };
 
 htmx.defineExtension("keyed", {
@@ -61,6 +80,8 @@ htmx.defineExtension("keyed", {
     if (style !== "keyed") return false;
     mark(fragment);
     const thread = target.id === "live" && $("thread");
+    const tried = fragment.querySelector("#tried");
+    if (tried && innerWidth < 1240 && !$("tried")) tried.removeAttribute("open");
     const [hold, refocus] = [thread && !low ? held(thread) : () => {}, refocused()];
     const added = reconcile(target, fragment);
     if (low) toEnd();

@@ -6,7 +6,7 @@ import { post } from "./sending.js";
 import { attached, clearAttached } from "./attaching.js";
 import { quoted, quote } from "./quoting.js";
 import { gapsIn, toGap, notByHabit, write } from "./field.js";
-import "./quick.js";
+import { close as closeQuick } from "./quick.js";
 import "./suggested.js";
 import "./templates.js";
 
@@ -49,6 +49,7 @@ const go = (form, text, files) => {
   form.elements.text.value = "";
   warned = "";
   clearAttached();
+  closeQuick();
   if (isReply(form)) quote(null);
   keep(form);
   measure(form);

@@ -235,3 +235,46 @@ def test_a_file_is_pasted_looked_at_and_refused_early(chromium: Browser, base: s
     expect(page.locator(".bubble.agent .text")).to_have_text("is it this one?")
     expect(page.locator("#attached")).to_be_hidden()
     assert ann.complaints == []
+
+
+def test_a_quick_reply_that_does_not_exist_is_not_sent_by_enter(
+    chromium: Browser, base: str, quick_ledger: Ledger
+) -> None:
+    ann, story = opened(chromium, base, quick_ledger)
+    field = ann.page.locator("#reply textarea")
+    field.press_sequentially("/")
+    expect(ann.page.locator("#quick .none")).to_contain_text("There are no quick replies yet.")
+    field.press_sequentially("hello")
+    field.press("Enter")
+    expect(ann.page.locator(".toast")).to_have_text(
+        "No quick reply is called /hello. Press Send to send it as it stands."
+    )
+    expect(field).to_have_value("/hello")
+    ann.page.click("#reply button.primary")
+    expect(ann.page.locator(".bubble", has_text="/hello")).to_be_visible()
+    expect(ann.page.locator("#quick")).to_be_hidden()
+    field.press("Escape")
+    ann.page.keyboard.press("n")
+    expect(ann.page.locator("#note textarea")).to_be_focused()
+    assert said_by_agents(quick_ledger, story)[-1] == "/hello"
+    assert ann.complaints == []
+
+
+def test_what_is_written_for_a_colleague_stays_when_the_list_of_colleagues_changes(
+    chromium: Browser, base: str, quick_ledger: Ledger
+) -> None:
+    ben, sue = (Desk(chromium, base, quick_ledger, name) for name in ("Ben Okoro", "Sue Kay"))
+    ann, story = opened(chromium, base, quick_ledger)
+    ann.page.keyboard.press("p")
+    ann.page.select_option("#pass select", label="Sue Kay")
+    ann.page.locator("#pass textarea").press_sequentially("The pot is ")
+    ben.page.keyboard.press("a")
+    expect(ben.page.locator("#available-button")).to_contain_text("Away")
+    story.says("Are you there?")
+    expect(ann.page.locator("#pass option", has_text="Ben Okoro (away)")).to_be_attached()
+    ann.page.keyboard.type("broken")
+    expect(ann.page.locator("#pass textarea")).to_have_value("The pot is broken")
+    ann.page.keyboard.press("Enter")
+    expect(ann.page.locator("#holder")).to_contain_text("Sue Kay has it")
+    expect(ann.page.get_by_role("article").last).to_contain_text("The pot is broken")
+    assert (ann.complaints, ben.complaints, sue.complaints) == ([], [], [])
