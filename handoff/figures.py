@@ -21,12 +21,14 @@ ENOUGH_FOR_SHARES = 20  # below it a percentage says more than is known; then bo
 ENOUGH_FOR_P90 = 10
 UNASKED = {Reason.STEPPED_IN, Reason.PHONE}  # a person came by themselves; nobody waited
 
+BY_PEOPLE = set(Outcome) - {Outcome.CANCELLED, Outcome.IDLE}  # an agent gave it back, and perhaps said how it went
+
 ONE_GO = timedelta(hours=1)  # what is said of a matter with pauses no longer than this is one go at it
 VERIFIED_AFTER = timedelta(hours=72)  # who has not come back by then, and asked nobody, has what they wanted
 
 SMALL_TALK = {
     "greet", "thanks", "goodbye", "are_you_a_bot", "what_can_you_do", "affirm", "deny", "cancel", "give_order_number",
-    "give_place", "sent_location", "talk_to_person", "still_waiting", "cancel_request",
+    "give_place", "sent_location", "talk_to_person", "still_waiting", "cancel_request", "csat",
 }  # fmt: skip
 NOT_UNDERSTOOD = {"nlu_fallback", "out_of_scope", "other_service", "sent_media"}
 UNKNOWN = "not understood"  # the topic of these
@@ -151,13 +153,13 @@ def numbers(found: Sequence[Episode], now: datetime) -> Numbers:
     handled = [
         one.closed_at - one.taken_at
         for one in found
-        if one.closed_at is not None and one.taken_at is not None and one.outcome is Outcome.GIVEN_BACK
+        if one.closed_at is not None and one.taken_at is not None and one.outcome in BY_PEOPLE
     ]
     is_open = [one for one in found if one.closed_at is None]
     return Numbers(
         asked=len(found),
         came=sum(one.came_at is not None for one in found),
-        closed=sum(one.outcome is Outcome.GIVEN_BACK for one in found),
+        closed=sum(one.outcome in BY_PEOPLE or one.outcome is Outcome.IDLE for one in found),
         cancelled=sum(one.outcome is Outcome.CANCELLED for one in found),
         waiting=sum(one.taken_at is None for one in is_open),
         held=sum(one.taken_at is not None for one in is_open),
@@ -218,7 +220,7 @@ def came_again(found: Iterable[Episode], asked: dict[int, list[datetime]], now: 
     """
     rested = judged = 0
     for one in found:
-        if one.outcome is not Outcome.GIVEN_BACK or one.closed_at is None:
+        if one.outcome not in BY_PEOPLE or one.closed_at is None:
             continue
         until = one.closed_at + VERIFIED_AFTER
         again = any(one.closed_at < at <= until for at in asked.get(one.conversation_id, ()))

@@ -278,7 +278,7 @@ def _tries(said: list[Said]) -> list[Try]:
     """Pair what the contact said with what the bot made of it and answered."""
     tries: list[Try] = []
     for message in said:
-        if message.author is Author.CONTACT and message.intent:
+        if message.author is Author.CONTACT and understood(message):
             tries.append(Try(gist(message), understood(message), ""))
         elif message.author is Author.BOT and message.status is not Status.WITHDRAWN and tries and not tries[-1].answer:
             tries[-1] = Try(tries[-1].text, tries[-1].understood, short(message.text))

@@ -92,8 +92,8 @@ class Line:
 
 
 def understood(message: Said) -> str:
-    """Say what the bot understood, and how sure it was."""
-    if not message.intent:
+    """Say what the bot understood, and how sure it was; nothing of a tap that says how it was with us."""
+    if not message.intent or message.intent == "csat":
         return ""
     sure = "" if message.confidence is None else f" {round(message.confidence * 100)} %"
     return f"{message.intent.replace('_', ' ')}{sure}"

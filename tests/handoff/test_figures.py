@@ -143,6 +143,20 @@ def test_people_are_measured_by_the_same_rule() -> None:
     assert figures.came_again([closed], {1: [NOW]}, at(50)) == Part(0, 0), "too early to tell"
 
 
+@pytest.mark.parametrize("outcome", [Outcome.GIVEN_BACK, Outcome.SOLVED, Outcome.NOT_SOLVED, Outcome.ELSEWHERE])
+def test_what_agents_give_back_counts_however_they_say_it_went(outcome: Outcome) -> None:
+    closed = came(5, closed_at=at(1), outcome=outcome)
+    counted = figures.numbers([closed], LATER)
+    assert (counted.closed, counted.cancelled, counted.handling.n) == (1, 0, 1)
+    assert figures.came_again([closed], {1: [NOW]}, LATER) == Part(1, 1)
+
+
+def test_a_conversation_nobody_wrote_in_any_more_is_closed_but_was_not_handled_so_long() -> None:
+    idle = came(5, closed_at=at(20), outcome=Outcome.IDLE)
+    counted = figures.numbers([idle], LATER)
+    assert (counted.closed, counted.handling.n) == (1, 0)
+
+
 def test_days_are_the_teams_and_may_have_25_hours() -> None:
     span = figures.days_of(date(2026, 10, 25), date(2026, 10, 25), LONDON)  # clocks go back
     assert span.end - span.start == timedelta(hours=25)
