@@ -147,6 +147,17 @@ def merged_into(tx: Transaction, conversation_id: int) -> list[int]:
     return found
 
 
+def all_merged_into(tx: Transaction, ids: Collection[int]) -> dict[int, int]:
+    """Return these conversations and all that went into them, each with the one of these that it is by now."""
+    found, newer = {one: one for one in ids}, set(ids)
+    while newer:
+        theirs = sa.select(conversations.c.id, conversations.c.merged_into)
+        rows = tx.execute(theirs.where(conversations.c.merged_into.in_(newer))).all()
+        found |= {row.id: found[row.merged_into] for row in rows}
+        newer = {row.id for row in rows}
+    return found
+
+
 def keys_with(tx: Transaction, contact_id: int) -> list[str]:
     """Return the keys of a contact's conversations, one for each of our numbers they wrote to."""
     theirs = (conversations.c.contact_id == contact_id) & conversations.c.merged_into.is_(None)
