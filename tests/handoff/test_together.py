@@ -9,12 +9,17 @@ import sqlalchemy as sa
 from flask import Flask
 
 from bot import launch
-from bot.ledger import handoffs, hooks, inbox, snoozes, teams, transcript
+from bot.content.catalogue import Catalogue
+from bot.ledger import errands, handoffs, hooks, inbox, snoozes, teams, transcript
 from bot.ledger.tables_outside import calls
 from bot.ledger.transaction import Ledger
-from bot.settings import Settings
+from bot.messages import MessageTemplate, Tap
+from bot.settings import ROOT, Settings
 from bot.updates import ContactRef, Renumbered
-from bot.vocabulary import Author, Happening, Role
+from bot.vocabulary import Author, Csat, Happening, Role, Routing
+from handoff import assignments, giving, members, unread
+from handoff.unread import Read
+from handoff.watch import Watch, Watching
 from tests.factories import NOW, NUMBER, a_text, a_turn, a_wamid, handed_off, heard, later, taken
 from tests.handoff import seeding
 from tests.handoff.conftest import Api, signed_in
@@ -109,3 +114,58 @@ def test_every_setting_reaches_the_processes() -> None:
     some = Settings(close_idle_h=3, ask_csat=False, window_template=("still_waiting", "en_GB"), keep_audit_days=40)
     again = Settings.from_env(launch.environment(some))
     assert (again.close_idle_h, again.ask_csat, again.window_template) == (3, False, ("still_waiting", "en_GB"))
+
+
+@pytest.mark.parametrize("routing", [Routing.ROUND_ROBIN, Routing.LEAST_LOADED])
+def test_who_puts_a_contact_back_is_not_given_them_again_at_once(
+    app: Flask, ledger: Ledger, ann: Api, ben: Api, routing: Routing
+) -> None:
+    story = seeding.a_handoff(ledger, NOW)
+    with ledger.writing() as tx:
+        teams.route(tx, teams.FIRST, routing=routing, capacity=5)
+        members.see(tx, ann.account.id, NOW)
+        assignments.take(tx, story.key, ann.account, NOW)
+        assignments.requeue(tx, story.key, ann.account, NOW)
+        assert giving.give(tx, NOW) == 0, "nobody else is there; there is time yet"
+        members.see(tx, ben.account.id, NOW)
+        assert giving.give(tx, NOW) == 1
+        assert transcript.conversation(tx, story.key).agent_id == ben.account.id
+
+
+def test_who_puts_a_contact_back_has_them_again_before_the_promise_breaks(app: Flask, ledger: Ledger, ann: Api) -> None:
+    story = seeding.a_handoff(ledger, NOW)
+    with ledger.writing() as tx:
+        teams.route(tx, teams.FIRST, routing=Routing.ROUND_ROBIN, capacity=5)
+        assignments.take(tx, story.key, ann.account, NOW)
+        assignments.requeue(tx, story.key, ann.account, NOW)
+        members.see(tx, ann.account.id, later(600))
+        assert giving.give(tx, later(600)) == 1
+
+
+def test_how_it_was_is_no_message_to_read(app: Flask, ledger: Ledger, ann: Api) -> None:
+    story = seeding.a_handoff(ledger, NOW)
+    with ledger.writing() as tx:
+        assignments.take(tx, story.key, ann.account, NOW)
+        assignments.reply(tx, story.key, ann.account, "Hello, Ann here.", client_key=None, now=NOW)
+    ann.post(f"/conversations/{story.key}/give_back", {"outcome": "solved"})
+    with ledger.reading() as tx:
+        one, (first,) = transcript.conversation(tx, story.key), transcript.episodes_of(tx, story.id)
+        newest = transcript.messages_of(tx, one.id)[-1].id
+    with ledger.writing() as tx:
+        unread.read(tx, Read(ann.account.id, one.id, newest, NOW))
+    tap = Tap(f"csat:{first.id}:good", "Good")
+    heard(ledger, a_text(content=tap, contact=story.contact, at=later(60)), now=later(60))
+    with ledger.reading() as tx:
+        assert transcript.episodes_of(tx, story.id)[0].csat is Csat.GOOD
+        assert unread.counts(tx, ann.account.id, [one.id]) == {}
+
+
+def test_a_window_is_not_kept_open_by_advertising(ledger: Ledger) -> None:
+    watching = Watching(window_template=("still_waiting", "en_GB"))
+    watch = Watch(ledger, Catalogue.load(ROOT / "data" / "responses"), lambda: NOW, watching)
+    body = {"type": "BODY", "text": "Still there?"}
+    for category, is_sent in (("MARKETING", False), ("UTILITY", True)):
+        with ledger.writing() as tx:
+            found = MessageTemplate("still_waiting", "en_GB", category, "APPROVED", (body,))
+            errands.keep_templates(tx, [found], NOW)
+            assert (watch._template(tx) is not None) is is_sent
