@@ -29,6 +29,7 @@ TRIES_MAX = 20  # about three days
 LONGEST_REST = timedelta(minutes=1)  # of a hook that does not answer: its other calls would fail as well
 DISABLED_AFTER = timedelta(days=3)  # of nothing but failures
 GONE = 410  # the status by which a program says that it wants to hear no more
+BY_HAND = "somebody switched it off"
 SWITCHED_OFF = "the hook was switched off"
 
 

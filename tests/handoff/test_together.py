@@ -17,7 +17,7 @@ from bot.messages import MessageTemplate, Tap
 from bot.settings import ROOT, Settings
 from bot.updates import ContactRef, Renumbered
 from bot.vocabulary import Author, Csat, Happening, Role, Routing
-from handoff import assignments, giving, members, unread
+from handoff import assignments, giving, members, trail, unread
 from handoff.unread import Read
 from handoff.watch import Watch, Watching
 from tests.factories import NOW, NUMBER, a_text, a_turn, a_wamid, handed_off, heard, later, taken
@@ -169,3 +169,15 @@ def test_a_window_is_not_kept_open_by_advertising(ledger: Ledger) -> None:
             found = MessageTemplate("still_waiting", "en_GB", category, "APPROVED", (body,))
             errands.keep_templates(tx, [found], NOW)
             assert (watch._template(tx) is not None) is is_sent
+
+
+def test_who_has_everything_told_to_a_program_stands_in_the_audit_log(app: Flask, ledger: Ledger, ada: Api) -> None:
+    wanted = {"url": "https://example.com/h", "events": ["message.created"]}
+    hook = ada.post("/hooks", wanted).json["id"]
+    for verb in ("off", "on"):
+        assert ada.post(f"/hooks/{hook}/{verb}").status_code == 200
+    ada.client.delete(f"/api/v1/hooks/{hook}", headers=ada.headers())
+    with ledger.reading() as tx:
+        wrote = trail.entries(tx, trail.Wanted(subject=f"hook {hook}"), limit=10)
+    assert [dict(one.details)["what"] for one in reversed(wrote)] == ["made", "off", "on", "removed"]
+    assert {one.email for one in wrote} == {"ada@fernhill.example"}
