@@ -71,6 +71,7 @@ class Opened:
     key: str
     name: str
     phone: str
+    carries_files: bool  # words go everywhere, files and templates to WhatsApp alone
     about: tuple[str, ...]  # what else is to be known of the contact
     holder: Holder
     holder_words: str
@@ -118,6 +119,7 @@ def read(tx: Transaction, viewer: Viewer, key: str, part: Part = NEWEST) -> Open
     return Opened(
         key=one.key,
         name=name_of(one),
+        carries_files=not one.channel,
         phone=f"on {one.channel}, brought by its bot" if one.channel else words.phone(one.contact.phone),
         about=() if one.contact.marketing else (words.NO_MARKETING,),
         holder=one.holder,
@@ -133,7 +135,7 @@ def read(tx: Transaction, viewer: Viewer, key: str, part: Part = NEWEST) -> Open
         may_exceed=viewer.account.may(Deed.LEAD),
         may_speak_ever=speaks,
         may_reply=speaks and mine and is_open,
-        may_send_template=speaks and mine and not blocked,
+        may_send_template=speaks and mine and not blocked and not one.channel,
         hint=_hint(one, speaks=speaks, mine=mine, is_open=is_open, until=sleeps),
         packet=_packet(tx, one, said, viewer) if one.reason else None,
         items=thread.in_order(

@@ -68,7 +68,7 @@ def read(
         language=str(one.slots.get("language") or ""),
         marketing=one.contact.marketing,
         blocked=one.contact.blocked,
-        may_block=viewer.account.may(Deed.LEAD) or (viewer.account.may(Deed.SPEAK) and holds),
+        may_block=not one.channel and (viewer.account.may(Deed.LEAD) or (viewer.account.may(Deed.SPEAK) and holds)),
         may_note=viewer.account.may(Deed.NOTE),
         fields=known.fields,
         note=known.note,

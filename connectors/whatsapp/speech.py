@@ -96,12 +96,12 @@ def merge(said: Iterable[says.Outbound]) -> list[says.Outbound]:
     merged: list[says.Outbound] = []
     before: says.Outbound | None = None
     for content in said:
-        if content == before and says.length(content.text) <= SENTENCE_MAX:
-            continue
-        before = content
         if isinstance(content, says.Reaction):
             reactions[content.wamid] = content
             continue
+        if content == before and says.length(content.text) <= SENTENCE_MAX:
+            continue
+        before = content
         joined = _joined(merged[-1], content) if merged else None
         if joined is None:
             merged.append(content)

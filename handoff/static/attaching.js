@@ -53,7 +53,7 @@ const paint = () => {
   document.dispatchEvent(new CustomEvent("baton:attached"));
 };
 const refused = () => $("bar")?.dataset.mayReply !== "yes";
-const take = (chosen) => refused() ? toast($("hint")?.textContent || "Files can't be sent now.") : add(chosen);
+const take = (chosen) => refused() || !document.querySelector(".composer").dataset.limits ? toast($("hint")?.textContent || "Files can't be sent now.") : add(chosen);
 
 document.addEventListener("click", ({ target }) => { if (target.closest("#attach-button")) refused() ? take([]) : $("attach").click(); });
 document.addEventListener("change", ({ target }) => { if (target.id === "attach" && target.files.length) take([...target.files]), target.value = ""; });

@@ -400,6 +400,11 @@ def signs_of(content: Any) -> str:
     return f"{content.text}{replies}"
 
 
+def test_what_is_said_twice_with_only_a_reaction_between_is_said_once() -> None:
+    picture = says.Media("image", link="https://x.example/a.png")
+    assert speech.merge([picture, says.Reaction("wamid.1", "👍"), picture]) == [says.Reaction("wamid.1", "👍"), picture]
+
+
 @calmly
 @given(st.lists(MESSAGE, max_size=4))
 def test_whatever_is_said_is_valid_and_merging_never_adds_a_message(turn: list[dict[str, Any]]) -> None:

@@ -71,12 +71,12 @@ def test_a_database_that_is_away_is_one_sentence(tmp_path: Path) -> None:
 
 
 def test_opening_hours_are_shown_changed_and_refused_with_the_way_to_write_them(quick_url: str) -> None:
-    assert run(quick_url, "team").stdout == "Service: always (UTC), within 15 minutes; there now.\n"
+    assert run(quick_url, "team").stdout == "Service: always (UTC), within 15 minutes, then 30; there now.\n"
     changed = run(
         quick_url, "team", "--zone", "Europe/London", "--hours", "Mon-Fri 9:00-17:30", "--exceptions", "12-25 closed",
         "--within", "20",
     )  # fmt: skip
-    told = "Service: Mon-Fri 9:00-17:30, except 12-25 closed (Europe/London), within 20 minutes; "
+    told = "Service: Mon-Fri 9:00-17:30, except 12-25 closed (Europe/London), within 20 minutes, then 30; "
     assert changed.stdout.startswith(told)
     wrong = run(quick_url, "team", "--hours", "nine to five")
     assert (wrong.returncode, wrong.stdout) == (1, "")
@@ -106,7 +106,7 @@ def test_a_team_is_made_routed_staffed_and_retired_from_the_command_line(quick_u
         quick_url, "team", "--name", "Returns", "--add", "--routing", "round_robin", "--capacity", "4",
         "--join", "ann@fernhill.example",
     )  # fmt: skip
-    line = "Returns: always (UTC), within 15 minutes; round robin; at most 4 at once; there now.\n"
+    line = "Returns: always (UTC), within 15 minutes, then 30; round robin; at most 4 at once; there now.\n"
     assert (made.stdout, made.stderr) == (line, "")
     assert run(quick_url, "team").stdout.splitlines()[1:] == [line.strip()], "without a name all of them are shown"
     sits = run(quick_url, "account", "seat", "ann@fernhill.example", "--skills", "German, returns", "--capacity", "2")

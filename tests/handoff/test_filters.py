@@ -170,7 +170,7 @@ def test_the_contact_stands_beside_the_conversation_with_what_was_settled_before
     story.hands_off(Reason.ASKED, "a person again please")
     fragment = {"HX-Request": "true"}
     page = browser.get(f"/conversations/{story.key}", headers=fragment).text
-    assert "Ben Okoro · given back" in page and "20 Nov 2026" in page
+    assert "Ben Okoro · Given back to the bot" in page and "20 Nov 2026" in page
     answer = browser.post(
         f"/conversations/{story.key}/field", data={"name": "Shoe size", "value": "38"}, headers=fragment
     )

@@ -16,7 +16,7 @@ from handoff import drawn, pages
 from handoff.feed import Feed, Mailbox
 from handoff.interest import Interest, News
 from handoff.live import render
-from handoff.pages import Show
+from handoff.pages import Chosen, Show
 from handoff.viewing import Viewer
 from tests.factories import NOW
 from tests.handoff import seeding
@@ -89,7 +89,7 @@ def test_whatever_changes_a_list_is_told_to_whoever_shows_it(ledger: Ledger, ann
 def _looks(ledger: Ledger, who: Api, clock: Clock) -> dict[Show, object]:
     with ledger.reading() as tx:
         viewer = Viewer(who.account, clock.now, NOW.tzinfo)  # type: ignore[arg-type]
-        found = {show: pages.rows(tx, viewer, show, "") for show in Show}
+        found = {show: pages.rows(tx, viewer, Chosen(show)) for show in Show}
     return {show: (rows.rows, [row.news for row in rows.queue + rows.asking]) for show, rows in found.items()}
 
 

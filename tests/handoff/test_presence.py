@@ -16,7 +16,7 @@ from bot.messages import Reaction, Text
 from bot.settings import ROOT
 from bot.vocabulary import Author, Holder, Role, Status
 from handoff import agents, entry, pages
-from handoff.pages import Show
+from handoff.pages import Chosen
 from handoff.presence import Patience
 from handoff.roles import Account
 from handoff.sessions import From
@@ -143,7 +143,7 @@ def test_the_agent_who_is_back_soon_sees_it_first(office: Office) -> None:
 
     def first(account: Account, now: datetime) -> tuple[str, str]:
         with office.ledger.reading() as tx:
-            row = pages.rows(tx, Viewer(account, now, NOW.tzinfo or None), Show.QUEUE, "").rows[0]  # type: ignore[arg-type]
+            row = pages.rows(tx, Viewer(account, now, NOW.tzinfo or None), Chosen()).rows[0]  # type: ignore[arg-type]
         return row.name, row.why
 
     assert first(office.ann, later(12 * MINUTE)) == ("Mia Turner", "Was yours, and got no answer")

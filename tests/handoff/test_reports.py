@@ -194,7 +194,7 @@ def test_the_page_is_for_everybody_s_eyes_and_ears(chromium: Browser, base: str,
         assert desk.page.evaluate("document.documentElement.scrollWidth <= innerWidth")
         assert Axe().run(desk.page).response["violations"] == []
     desk.page.get_by_role("link", name="7 days").click()
-    expect(desk.page.locator("nav [aria-current]")).to_have_text("7 days")
+    expect(desk.page.locator("main nav [aria-current]")).to_have_text("7 days")
     with desk.page.expect_download() as saved:
         desk.page.get_by_role("link", name="Every handoff").click()
     assert saved.value.suggested_filename.startswith("baton-handoffs-")

@@ -356,7 +356,7 @@ def test_the_page_of_a_merged_conversation_leads_to_the_other(browser: FlaskClie
     # Who has it open writes on, and hears what is said in the other.
     live = browser.get(f"/conversations/{gone.key}/live", headers={"HX-Request": "true"}).text
     assert f"sse:conversation-{kept.key}" in live and f"/conversations/{kept.key}/take" in live
-    assert "sse:" not in browser.get(f"/conversations/{kept.key}/live", headers={"HX-Request": "true"}).text
+    assert "sse:conversation" not in browser.get(f"/conversations/{kept.key}/live", headers={"HX-Request": "true"}).text
 
 
 def test_what_somebody_answers_from_the_phone_an_agent_may_take(browser: FlaskClient, quick_ledger: Ledger) -> None:
