@@ -91,8 +91,10 @@ def requeue(tx: Transaction, key: str, account: Account, now: datetime, *, tell:
     handoffs.requeue(tx, _kept(tx, key), agent_id=account.id, tell=tell, now=now)
 
 
-def put_back(tx: Transaction, key: str, account: Account, now: datetime) -> None:
-    """Put what a colleague has back into the queue; for who leads. What is in the queue already stays there."""
+def put_back(tx: Transaction, key: str, account: Account, now: datetime, *, tell: Tell | None = None) -> None:
+    """Put what a colleague has back into the queue; for who leads. What is in the queue already stays there. `tell`
+    makes the words for what the contact is promised anew.
+    """
     account.require(Deed.LEAD)
     key = _kept(tx, key)
     row = handoffs.locked(tx, key)
@@ -102,7 +104,7 @@ def put_back(tx: Transaction, key: str, account: Account, now: datetime) -> None
         raise NotAllowed("(the bot has it again)")
     if handoffs.is_the_phones(row):
         raise NotAllowed("(it is answered from the phone; take it over first)")
-    handoffs.requeue(tx, key, agent_id=row.agent_id, now=now)
+    handoffs.requeue(tx, key, agent_id=row.agent_id, tell=tell, now=now)
     trail.write(tx, Act.PUT_BACK, account, subject=trail.of_conversation(key), now=now)
     extra = {"action": "put_back", "conversation": key, "account": account.id}
     log.info("a conversation was put back into the queue by who leads", extra=extra)
@@ -166,6 +168,10 @@ def transfer_to_team(
     if text.strip():
         note(tx, key, account, text, client_key=client_key, now=now)
     handoffs.pass_to_team(tx, key, team.id, now, tell=tell)
+    had = row.agent_name if row.holder is Holder.AGENT else row.holder.value
+    trail.write(
+        tx, Act.TRANSFERRED, account, subject=trail.of_conversation(key), now=now, had=had or "", to=f"team {team.name}"
+    )
     extra = {"action": "transferred", "conversation": key, "account": account.id, "team": team.id}
     log.info("a conversation was passed on to a team", extra=extra)
     return key

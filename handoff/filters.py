@@ -13,8 +13,7 @@ import sqlalchemy as sa
 from bot.ledger.tables import contacts, conversations, handoffs, messages
 from bot.messages import can_be_kept
 from bot.vocabulary import Reason, Status
-from handoff import unread
-from handoff.tables_desk import tags
+from handoff import tags, unread
 
 CLOSING = timedelta(hours=2)
 FIND_MAX = 200
@@ -77,7 +76,7 @@ def conditions(filters: Filters, account_id: int, now: datetime) -> list[Any]:
     if filters.team:
         must.append(handoffs.c.team_id == int(filters.team))
     if filters.tag:
-        must.append(conversations.c.id.in_(sa.select(tags.c.conversation_id).where(tags.c.word == filters.tag)))
+        must.append(conversations.c.id.in_(tags.on(filters.tag)))
     if filters.unread:
         must.append(unread.is_unread(account_id))
     if filters.failed:
@@ -98,7 +97,7 @@ def found_by(find: str, said: list[int]) -> Any:
     digits = find.lstrip("+").replace(" ", "")
     columns = (contacts.c.name, contacts.c.username, handoffs.c.wish, conversations.c.agent_name)
     some = [sa.func.lower(column).like(words, escape="\\") for column in columns]
-    some.append(conversations.c.id.in_(sa.select(tags.c.conversation_id).where(tags.c.word == find.lower())))
+    some.append(conversations.c.id.in_(tags.on(find.lower())))
     some.append(conversations.c.id.in_(said))
     if digits.isascii() and digits.isdigit():
         some.append(contacts.c.phone.like(f"%{digits}%"))

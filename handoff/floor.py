@@ -61,7 +61,7 @@ def assign(key: str) -> AnyResponse:
 def put_back(key: str) -> AnyResponse:
     """Put what somebody has back into the queue."""
     with parts().ledger.writing() as tx:
-        assignments.put_back(tx, key, guard.who(), parts().now())
+        assignments.put_back(tx, key, guard.who(), parts().now(), tell=parts().requeued())
     return _done("Put back into the queue.")
 
 

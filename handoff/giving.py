@@ -79,7 +79,8 @@ def _pairs(tx: Transaction, now: datetime) -> list[tuple[Conversation, Choice, M
 
 def _choice(one: Conversation, team: Team, seats: list[Seat], now: datetime) -> Choice | None:
     asked_at = one.promised_at or one.asked_at or now
-    asks = Asks(frozenset(one.needs), one.owner_id, asked_at, one.due_at or asked_at)
+    put_back_by = one.had_by if one.owner_id is None else ""
+    asks = Asks(frozenset(one.needs), one.owner_id, asked_at, one.due_at or asked_at, put_back_by)
     return choose(team.routing, asks, seats, now)
 
 

@@ -14,7 +14,8 @@ from bot.ledger import guests, hooks
 from bot.ledger.hooks import Call, Hook
 from bot.ledger.transaction import Transaction
 from bot.vocabulary import Happening
-from handoff import bodies, guard, shapes
+from handoff import bodies, guard, shapes, trail
+from handoff.acts import Act
 from handoff.addresses import URL_MAX, require_url
 from handoff.api import blueprint as api
 from handoff.bodies import Fields
@@ -26,7 +27,6 @@ log = logging.getLogger(__name__)
 
 CHANNEL_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,39}")
 CALLS_SHOWN = 100
-BY_HAND = "somebody switched it off"
 
 
 def make(tx: Transaction, account: Account, url: str, events: tuple[Happening, ...], channel: str) -> Hook:
@@ -36,7 +36,7 @@ def make(tx: Transaction, account: Account, url: str, events: tuple[Happening, .
     if channel and not CHANNEL_NAME.fullmatch(channel):
         raise BadBody('(channel is the name of a channel, like "webchat"; none: every conversation)')
     made = hooks.add(tx, url, events, channel, account_id=account.id, now=parts().now())
-    _log("hook_made", made.id, account)
+    _log(tx, "made", made.id, account)
     return made
 
 
@@ -46,17 +46,17 @@ def switch(tx: Transaction, account: Account, hook_id: int, *, on: bool, now: da
     if on:
         hooks.enable(tx, hook_id)
     else:
-        guests.switch_off(tx, hook_id, BY_HAND, now)
-    _log("hook_on" if on else "hook_off", hook_id, account)
+        guests.switch_off(tx, hook_id, hooks.BY_HAND, now)
+    _log(tx, "on" if on else "off", hook_id, account)
     return hooks.hook(tx, hook_id)
 
 
 def remove(tx: Transaction, account: Account, hook_id: int, now: datetime) -> None:
     """Forget a hook."""
     account.require(Deed.LOOK_AFTER)
-    guests.switch_off(tx, hook_id, BY_HAND, now)
+    guests.switch_off(tx, hook_id, hooks.BY_HAND, now)
     hooks.remove(tx, hook_id)
-    _log("hook_removed", hook_id, account)
+    _log(tx, "removed", hook_id, account)
 
 
 def tell_again(tx: Transaction, account: Account, hook_id: int, call_id: int | None, now: datetime) -> list[Call]:
@@ -65,8 +65,9 @@ def tell_again(tx: Transaction, account: Account, hook_id: int, call_id: int | N
     return hooks.again(tx, hook_id, call_id, now)
 
 
-def _log(action: str, hook_id: int, account: Account) -> None:
-    log.info("a hook was changed", extra={"action": action, "hook": hook_id, "account": account.id})
+def _log(tx: Transaction, what: str, hook_id: int, account: Account) -> None:
+    trail.write(tx, Act.SETTING_CHANGED, account, subject=f"hook {hook_id}", now=parts().now(), what=what)
+    log.info("a hook was changed", extra={"action": f"hook_{what}", "hook": hook_id, "account": account.id})
 
 
 @api.get("/hooks")

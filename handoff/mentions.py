@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import TypeVar
 
 import sqlalchemy as sa
 
@@ -15,6 +16,7 @@ from handoff.tables import accounts
 from handoff.tables_desk import mentions
 
 KEPT = timedelta(days=14)  # in the list, once seen
+Newest = TypeVar("Newest", int, datetime)
 AT = re.compile(r"(?<![\w@.])@([\w.+-]*[\w])")
 
 
@@ -68,7 +70,7 @@ def unseen(tx: Transaction, account_id: int) -> dict[int, int]:
     """Return the conversations where somebody was mentioned and has not looked since, each with its newest mention."""
     theirs = sa.and_(mentions.c.account_id == account_id, mentions.c.seen_at.is_(None))
     newest = sa.select(mentions.c.conversation_id, sa.func.max(mentions.c.id)).where(theirs)
-    return {row[0]: row[1] for row in tx.execute(newest.group_by(mentions.c.conversation_id))}
+    return _as_kept(tx, {row[0]: row[1] for row in tx.execute(newest.group_by(mentions.c.conversation_id))})
 
 
 def lately(tx: Transaction, account_id: int, now: datetime) -> dict[int, datetime]:
@@ -77,4 +79,14 @@ def lately(tx: Transaction, account_id: int, now: datetime) -> dict[int, datetim
     newest = sa.select(mentions.c.conversation_id, sa.func.max(mentions.c.at).label("at")).where(
         mentions.c.account_id == account_id, recent
     )
-    return {row.conversation_id: row.at for row in tx.execute(newest.group_by(mentions.c.conversation_id))}
+    rows = tx.execute(newest.group_by(mentions.c.conversation_id))
+    return _as_kept(tx, {row.conversation_id: row.at for row in rows})
+
+
+def _as_kept(tx: Transaction, newest: dict[int, Newest]) -> dict[int, Newest]:
+    """Name the conversations that are there by now; of several that became one, the newest counts."""
+    kept = transcript.kept_as(tx, set(newest))
+    found: dict[int, Newest] = {}
+    for one in sorted(newest, key=lambda one: newest[one]):
+        found[kept[one]] = newest[one]
+    return found

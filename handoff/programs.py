@@ -14,7 +14,8 @@ from bot.ledger import guests, hooks
 from bot.ledger.transaction import Ledger, Transaction
 from bot.settings import Settings
 from bot.vocabulary import Happening
-from handoff import agents, migrate
+from handoff import agents, migrate, trail
+from handoff.acts import Act
 from handoff.addresses import require_url
 from handoff.caller import Caller
 from handoff.roles import Scope
@@ -112,9 +113,14 @@ def _hook_add(asked: argparse.Namespace, settings: Settings) -> str:
     def verb(tx: Transaction) -> str:
         account_id = agents.colleague(tx, asked.email).id
         made = hooks.add(tx, asked.url, events, asked.channel, account_id=account_id, now=clock.now())
+        _trail(tx, made.id, "made")
         return f"{made.id} {made.secret}"
 
     return _write(settings, verb)
+
+
+def _trail(tx: Transaction, hook_id: int, what: str) -> None:
+    trail.write(tx, Act.SETTING_CHANGED, None, subject=f"hook {hook_id}", now=clock.now(), what=what)
 
 
 def _hook_list(_asked: argparse.Namespace, settings: Settings) -> str:
@@ -131,11 +137,14 @@ def _hook_change(asked: argparse.Namespace, settings: Settings) -> str:
             case "on":
                 hooks.enable(tx, asked.id)
             case "off":
-                guests.switch_off(tx, asked.id, "somebody switched it off", clock.now())
+                guests.switch_off(tx, asked.id, hooks.BY_HAND, clock.now())
             case "remove":
+                # What guests wait for has failed then, and says so.
+                guests.switch_off(tx, asked.id, hooks.BY_HAND, clock.now())
                 hooks.remove(tx, asked.id)
             case _:
                 return f"{len(hooks.again(tx, asked.id, None, clock.now()))} will be told again."
+        _trail(tx, asked.id, asked.verb)
         return f"{asked.id}: {asked.verb}"
 
     return _write(settings, verb)

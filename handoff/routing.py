@@ -41,9 +41,10 @@ class Asks:
     owner_id: int | None  # had it before it came back to the queue
     promised_at: datetime
     due_at: datetime
+    put_back_by: str = ""  # a name: it is to be somebody else's
 
-    def waits_for_skills(self, now: datetime) -> bool:
-        """Say whether somebody with the right skills is still worth waiting for: until half of the time is over."""
+    def can_wait(self, now: datetime) -> bool:
+        """Say whether the right one is still worth waiting for: until half of the time is over."""
         half = (self.due_at - self.promised_at) / 2
         return now < self.promised_at + max(half, timedelta(0))
 
@@ -59,8 +60,8 @@ class Choice:
 def choose(way: Routing, asks: Asks, seats: Sequence[Seat], now: datetime) -> Choice | None:
     """Return who is given a handoff; None: nobody now.
 
-    Who had it before comes first, then who has the skills it needs; anybody of the team, once half of the promised time
-    is over. Among those: whose turn it is, or who has the most room.
+    Who had it before comes first, unless they have put it back; then who has the skills it needs; anybody of the team,
+    once half of the promised time is over. Among those: whose turn it is, or who has the most room.
     """
     free = [one for one in seats if one.has_room]
     if way is Routing.PULL or not free:
@@ -68,8 +69,12 @@ def choose(way: Routing, asks: Asks, seats: Sequence[Seat], now: datetime) -> Ch
     owner = next((one for one in free if one.agent_id == asks.owner_id), None)
     if owner is not None:
         return Choice(owner.agent_id, "You had it before.")
+    others = [one for one in free if one.name != asks.put_back_by]
+    if not others and asks.can_wait(now):
+        return None
+    free = others or free
     able = [one for one in free if asks.skills <= one.skills]
-    if not able and asks.waits_for_skills(now):
+    if not able and asks.can_wait(now):
         return None
     chosen, because = _among(way, able or free)
     return Choice(chosen.agent_id, " ".join(filter(None, (because, _of_skills(asks, able=bool(able))))))

@@ -8,7 +8,7 @@ from enum import Enum
 
 from bot.errors import BadSnooze
 from bot.hours import Hours
-from bot.ledger.snoozes import UNTIL_THEY_WRITE
+from bot.ledger.snoozes import UNTIL_THEY_WRITE, require_soon
 from bot.promises import moment
 
 HOUR = timedelta(hours=1)
@@ -81,4 +81,5 @@ def _local(at: str, tz: tzinfo) -> datetime:
 
 
 def _snooze(until: datetime, now: datetime, hours: Hours, *, tells: bool) -> Snooze:
+    require_soon(until, now)  # before it is worded: the ends of the calendar have no hour in another zone
     return Snooze(until, tells, moment(until, now, hours))

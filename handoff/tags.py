@@ -5,11 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Collection
 from datetime import datetime
+from typing import Any
 
 import sqlalchemy as sa
 
 from bot.errors import BotError
 from bot.ledger import changes, transcript
+from bot.ledger.tables import conversations
 from bot.ledger.transaction import Transaction
 from bot.ledger.upsert import insert_new
 from bot.vocabulary import Change
@@ -76,12 +78,23 @@ def of(tx: Transaction, conversation_id: int) -> list[str]:
 
 
 def of_all(tx: Transaction, ids: Collection[int]) -> dict[int, tuple[str, ...]]:
-    """Return the tags of each of these conversations that has any."""
-    found: dict[int, tuple[str, ...]] = {}
-    rows = tx.execute(sa.select(tags).where(tags.c.conversation_id.in_(ids)).order_by(tags.c.word)) if ids else []
-    for row in rows:
-        found[row.conversation_id] = (*found.get(row.conversation_id, ()), row.word)
-    return found
+    """Return the tags of each of these conversations that has any, with those of what was merged into it."""
+    kept = transcript.all_merged_into(tx, ids)
+    find = sa.select(tags.c.conversation_id, tags.c.word).where(tags.c.conversation_id.in_(kept))
+    found: dict[int, list[str]] = {}
+    for row in tx.execute(find.order_by(tags.c.word)) if kept else []:
+        words = found.setdefault(kept[row.conversation_id], [])
+        if row.word not in words:
+            words.append(row.word)
+    return {one: tuple(words) for one, words in found.items()}
+
+
+def on(word: str) -> Any:
+    """Return the conversations that have a tag, or that something with it was merged into, as a query of their ids."""
+    here = sa.select(tags.c.conversation_id.label("id")).where(tags.c.word == word).cte(recursive=True)
+    into = sa.select(conversations.c.merged_into).join(here, conversations.c.id == here.c.id)
+    here = here.union(into.where(conversations.c.merged_into.is_not(None)))
+    return sa.select(here.c.id)
 
 
 def in_use(tx: Transaction) -> list[str]:

@@ -9,7 +9,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from bot.ledger import transcript
+from bot.ledger import ratings, transcript
 from bot.ledger.tables import conversations, handoffs, messages
 from bot.ledger.transaction import Transaction
 from bot.ledger.upsert import insert_new
@@ -17,8 +17,8 @@ from bot.vocabulary import Author, Holder
 from handoff.roles import Account, Deed
 from handoff.tables_desk import read_marks
 
-# What a contact wrote; a reaction asks nobody to read anything.
-HEARD = (messages.c.author == Author.CONTACT) & (messages.c.type != "reaction")
+# What a contact wrote; a reaction asks nobody to read anything, nor does the tap that says how they found us.
+HEARD = (messages.c.author == Author.CONTACT) & (messages.c.type != "reaction") & ratings.IS_NONE
 
 
 @dataclass(frozen=True)

@@ -111,6 +111,8 @@ class Watch:
         found = next((one for one in listed if (one.name, one.language) == wanted), None)
         if found is None or not found.approved or found.gaps or found.part("HEADER"):
             return None
+        if found.category.upper() == "MARKETING":  # contacts may have stopped that; and this is none
+            return None
         return Template(found.name, found.language, text=found.body)
 
     def _write(self, verb: Callable[[Transaction, datetime], int]) -> None:

@@ -20,7 +20,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from bot.ledger import changes, hooks, outbox, promises
+from bot.ledger import changes, hooks, outbox, promises, snoozes
 from bot.ledger import handoffs as holding
 from bot.ledger.tables import contacts, conversations, errands, handoffs, identities, messages, turns
 from bot.ledger.transaction import Transaction
@@ -466,6 +466,7 @@ def _merge_conversations(tx: Transaction, kept_id: int, other_id: int, now: date
     tx.execute(sa.update(messages).where(twice).values(client_key=None))
     for table in (messages, turns, handoffs):
         tx.execute(sa.update(table).where(table.c.conversation_id == other_id).values(conversation_id=kept_id))
+    snoozes.rouse(tx, kept_id, now)
     if nearer.holder is Holder.AGENT:
         waits = (messages.c.conversation_id == kept_id) & messages.c.waiting
         tx.execute(sa.update(messages).where(waits).values(waiting=False))

@@ -29,6 +29,7 @@ TRIES_MAX = 20  # about three days
 LONGEST_REST = timedelta(minutes=1)  # of a hook that does not answer: its other calls would fail as well
 DISABLED_AFTER = timedelta(days=3)  # of nothing but failures
 GONE = 410  # the status by which a program says that it wants to hear no more
+BY_HAND = "somebody switched it off"
 SWITCHED_OFF = "the hook was switched off"
 
 
@@ -198,12 +199,14 @@ def heard_all(tx: Transaction, heard: Sequence[tuple[int, int]], now: datetime) 
 
 
 def moved(tx: Transaction, conversation_id: int, kind: Happening, now: datetime, **facts: Any) -> None:
-    """Write down what became of a conversation's open handoff; while it is open."""
+    """Write down what became of a conversation's open handoff; while it is open. Nothing, if none is."""
     wanted = tx.execute(WANTED, {"conversation_id": conversation_id, "kind": _like(kind)}).scalars().all()
     if not wanted:
         return
     open_ = (handoffs.c.conversation_id == conversation_id) & handoffs.c.closed_at.is_(None)
     handoff_id = tx.execute(sa.select(handoffs.c.id).where(open_)).scalar()
+    if handoff_id is None:
+        return
     tx.execute(CALL, [_row(one, conversation_id, kind, now, handoff_id=handoff_id, facts=facts) for one in wanted])
 
 

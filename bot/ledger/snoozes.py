@@ -28,14 +28,27 @@ AT_ONCE = 50
 def snooze(tx: Transaction, key: str, *, agent_id: int, until: datetime, words: Outbound | None, now: datetime) -> None:
     """Put it aside until then, or until the contact writes; `words` tell them so, while they may be sent."""
     row = holding.require_held_by(tx, key, agent_id)
-    if not now < until <= now + LONGEST:
-        raise BadSnooze(f"(a time in the next {LONGEST.days} days)")
+    require_soon(until, now)
     put = {"snoozed_at": now, "snoozed_until": until, "woke_at": None}
     tx.execute(sa.update(handoffs).where(_open(row.id)).values(put))
     blocked = tx.execute(sa.select(contacts.c.blocked_at).where(contacts.c.id == row.contact_id)).scalar()
-    if words is not None and window_is_open(row.window_ends, now) and blocked is None:
+    may_say = window_is_open(row.window_ends, now) and blocked is None
+    if words is not None and may_say and not _was_just_said(tx, row.id, words):
         outbox.queue(tx, row.id, words, author=Author.DESK, now=now)
     changes.note(tx, row.id, Change.MOVE, now)
+
+
+def require_soon(until: datetime, now: datetime) -> None:
+    """Refuse a time that is over, or too far away."""
+    if not now < until <= now + LONGEST:
+        raise BadSnooze(f"(a time in the next {LONGEST.days} days)")
+
+
+def _was_just_said(tx: Transaction, conversation_id: int, words: Outbound) -> bool:
+    """Say whether these are the last words said there: whoever asks twice tells the contact once."""
+    newest = sa.select(messages.c.author, messages.c.text).where(messages.c.conversation_id == conversation_id)
+    last = tx.execute(newest.order_by(messages.c.id.desc()).limit(1)).first()
+    return last is not None and last.author is Author.DESK and last.text == words.text
 
 
 def wake(tx: Transaction, key: str, *, agent_id: int, now: datetime) -> None:
@@ -45,6 +58,12 @@ def wake(tx: Transaction, key: str, *, agent_id: int, now: datetime) -> None:
     if not tx.execute(sa.update(handoffs).where(_open(row.id), _SLEEPS).values(woken)).rowcount:
         raise NotAllowed("(it is not snoozed)")
     changes.note(tx, row.id, Change.MOVE, now)
+
+
+def rouse(tx: Transaction, conversation_id: int, now: datetime) -> None:
+    """Wake it, if it sleeps, for its agent has more to see to than they knew; it is locked."""
+    woken = {"snoozed_at": None, "snoozed_until": None, "woke_at": now}
+    tx.execute(sa.update(handoffs).where(_open(conversation_id), _SLEEPS).values(woken))
 
 
 def is_due(tx: Transaction, now: datetime) -> bool:

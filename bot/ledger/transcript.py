@@ -57,6 +57,7 @@ class Conversation:
     due_at: datetime | None  # a person was promised by then
     broken_at: datetime | None  # nobody had come
     owner_id: int | None  # the agent who had it before it came back to the queue
+    had_by: str  # who has or had it in this handoff; a name
     team_id: int | None  # of the open handoff
     team: str  # its name
     needs: tuple[str, ...]  # skills
@@ -144,6 +145,17 @@ def merged_into(tx: Transaction, conversation_id: int) -> list[int]:
     for one in found:  # it grows as we go
         theirs = sa.select(conversations.c.id).where(conversations.c.merged_into == one)
         found += tx.execute(theirs).scalars().all()
+    return found
+
+
+def all_merged_into(tx: Transaction, ids: Collection[int]) -> dict[int, int]:
+    """Return these conversations and all that went into them, each with the one of these that it is by now."""
+    found, newer = {one: one for one in ids}, set(ids)
+    while newer:
+        theirs = sa.select(conversations.c.id, conversations.c.merged_into)
+        rows = tx.execute(theirs.where(conversations.c.merged_into.in_(newer))).all()
+        found |= {row.id: found[row.merged_into] for row in rows}
+        newer = {row.id for row in rows}
     return found
 
 
@@ -310,6 +322,7 @@ def _conversations(tx: Transaction, *which: Any, limit: int) -> list[Conversatio
             handoffs.c.due_at,
             handoffs.c.broken_at,
             handoffs.c.owner_id,
+            handoffs.c.agent_name.label("had_by"),
             handoffs.c.team_id,
             teams.c.name.label("team"),
             handoffs.c.needs,
@@ -353,6 +366,7 @@ def _conversations(tx: Transaction, *which: Any, limit: int) -> list[Conversatio
             due_at=row.due_at,
             broken_at=row.broken_at,
             owner_id=row.owner_id,
+            had_by=row.had_by or "",
             team_id=row.team_id,
             team=row.team or "",
             needs=tuple(row.needs or ()),

@@ -11,7 +11,7 @@ from alembic import command
 from alembic.script import ScriptDirectory
 
 from bot import clock
-from bot.ledger import handoffs, inbox, outbox, promises, transcript
+from bot.ledger import handoffs, inbox, outbox, promises, returns, transcript
 from bot.ledger.tables import messages
 from bot.ledger.transaction import Ledger
 from bot.messages import Text
@@ -19,6 +19,7 @@ from bot.updates import Unsupported
 from bot.vocabulary import Author, Status
 from handoff import migrate
 from tests.factories import MIA, NOW, SAM, a_turn, ended, given_back, handed_off, later, taken
+from tests.handoff import seeding
 
 
 def test_code_and_migrations_agree(ledger: Ledger) -> None:
@@ -106,3 +107,17 @@ def test_who_was_answered_before_there_were_promises_stays_with_their_agent_and_
         assert one.key == waits.key and one.due_at is not None and one.due_at > clock.now()
         made, _ = promises.make(tx, clock.now())
     assert made.wait is None, "nothing is learned from what was not measured"
+
+
+def test_who_had_a_contact_before_that_was_written_down_is_named(ledger: Ledger, database_url: str) -> None:
+    ann = seeding.an_account(ledger, name="Ann Lee")
+    turn = a_turn(ledger)
+    handed_off(ledger, turn)
+    taken(ledger, turn.key, agent_id=ann.id)
+    with ledger.writing() as tx:
+        command.downgrade(migrate.config(tx), "0012_routing")
+    migrate.to_head(database_url)
+    given_back(ledger, turn.key, agent_id=ann.id)
+    with ledger.reading() as tx:
+        handback = returns.handback(tx, turn.conversation_id)
+    assert handback is not None and handback.agent == "Ann Lee"

@@ -68,7 +68,7 @@ def test_nobody_waits_while_somebody_who_may_have_them_is_free(
     able = [seat for seat in free if one.skills <= seat.skills]
     choice = choose(way, one, seats, now)  # type: ignore[arg-type]
     is_owned = any(seat.agent_id == one.owner_id for seat in free)
-    must = bool(able) or is_owned or (bool(free) and not one.waits_for_skills(now))  # type: ignore[arg-type]
+    must = bool(able) or is_owned or (bool(free) and not one.can_wait(now))  # type: ignore[arg-type]
     assert (choice is not None) is must
     if choice is not None and able and not is_owned:
         assert choice.agent_id in {seat.agent_id for seat in able}, "who knows what it needs comes first"

@@ -39,6 +39,8 @@ def upgrade() -> None:
     for name in FLAGS:
         op.add_column("handoffs", sa.Column(name, sa.Boolean(), nullable=False, server_default=sa.false()))
     op.execute("UPDATE handoffs SET rung = 1 WHERE alerted_at IS NOT NULL")
+    names = "SELECT accounts.name FROM accounts WHERE accounts.id = handoffs.taken_by"
+    op.execute(f"UPDATE handoffs SET agent_name = ({names}) WHERE EXISTS ({names})")  # noqa: S608
     for name, (column, where) in INDEXES.items():
         op.create_index(
             name, "handoffs", [column], sqlite_where=sa.text(where), postgresql_where=sa.text(where)
