@@ -21,7 +21,10 @@ document.addEventListener("keydown", (event) => {
     (all[Math.max(0, Math.min(all.length - 1, at + by))] || found).focus();
   }
 }, true);  // before the desk's own keys, which know the lists
-document.addEventListener("click", (event) => { if (event.target.id === "leave") event.preventDefault(), leave(); });
+document.addEventListener("click", (event) => {
+  if (event.target.id === "leave") event.preventDefault(), leave();
+  else if (event.target.closest("#search-all")) event.preventDefault(), look($("find").value);
+});
 document.addEventListener("htmx:afterSwap", ({ target }) => { if (target === found && !rows().includes(document.activeElement)) $("q").focus(), $("q").setSelectionRange(1e4, 1e4); });
 
 /* What was found comes into sight in its transcript, and is seen at once. */
