@@ -117,7 +117,7 @@ def test_the_whole_story_in_two_windows(browser: Browser, house: House, phone: s
 
     # Ann takes it with a key; Ben's window says who has it.
     agent.keyboard.press("t")
-    expect(conversation.get_by_role("button", name=re.compile("Give back"))).to_be_visible()
+    expect(conversation.locator("#wrapup summary")).to_be_visible()
     expect(colleague.get_by_role("region", name="Conversation").get_by_text(re.compile("Ann")).first).to_be_visible()
 
     # She replies by keyboard; it reaches the phone, and her ticks change.
