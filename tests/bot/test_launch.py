@@ -164,7 +164,7 @@ def test_a_database_that_does_not_answer_is_a_sentence(tmp_path: Path) -> None:
 
 def test_every_setting_is_in_the_example_file_and_nothing_else_is() -> None:
     source = (ROOT / "bot" / "settings.py").read_text()
-    read = set(re.findall(r'(?:text|many|port|url|yes|number|mail|emails?)\("([A-Z0-9_]+)"', source))
+    read = set(re.findall(r'(?:text|many|port|url|yes|number|mail|emails?|template)\("([A-Z0-9_]+)"', source))
     written = set(re.findall(r"^([A-Z0-9_]+)=", (ROOT / ".env.example").read_text(), re.M))
     assert read == written
 
