@@ -94,18 +94,20 @@ def _run(settings: Settings, *, simulated: bool, kept: _Kept | None) -> int:
     return 0
 
 
+# The desk holds a thread for each open page; no --preload: its feed would not survive the fork.
+DESK = "gunicorn -k gthread --threads 512 --graceful-timeout 5 --no-control-socket"
+
+
 def processes(settings: Settings, model: Path, simulated: bool) -> list[Process]:
     """Return what is run; README and house both call them by these names."""
     host = settings.loopback
     rasa = f"rasa run --model {shlex.quote(str(model))} --credentials bot/credentials.yml --endpoints endpoints.yml"
-    # The desk holds a thread for each open page; no --preload: its feed would not survive the fork.
-    desk = "gunicorn -k gthread --threads 256 --graceful-timeout 5 --no-control-socket"
     found = [
         _process("door", "connectors.whatsapp receive", f"http://{host}:{settings.rasa_port}/webhooks/whatsapp/ready"),
         _process("rasa", f"{rasa} -i 127.0.0.1 -p {settings.bot_port}", nice=10),
         _process("actions", f"rasa_sdk --actions actions -p {settings.actions_port}",
                  f"http://127.0.0.1:{settings.actions_port}/health", nice=10),
-        _process("desk", f"{desk} -b {settings.host}:{settings.desk_port} 'handoff.app:create_app()'",
+        _process("desk", f"{DESK} -b {settings.host}:{settings.desk_port} 'handoff.app:create_app()'",
                  f"http://{host}:{settings.desk_port}/signin"),
         _process("sender", "connectors.whatsapp send", nice=5),
         _process("watch", "handoff watch", nice=5),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import secrets
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -20,7 +20,7 @@ from bot.vocabulary import Holder, Role
 from handoff import second, sessions, trail
 from handoff.acts import Act
 from handoff.passwords import fingerprint, hashed, new_password
-from handoff.roles import Account, Deed, Scope
+from handoff.roles import MAY, Account, Deed, Scope
 from handoff.sessions import SEEN_EVERY
 from handoff.tables import accounts, tokens
 from handoff.tables import sessions as session_rows
@@ -261,7 +261,8 @@ def end_token(tx: Transaction, token_id: str, now: datetime, by: Account | None 
 def bearer(tx: Transaction, token: str, now: datetime | None = None) -> Account | None:
     """Return whom a token acts as, and for what."""
     alive = () if now is None else (tokens.c.ends_at.is_(None) | (tokens.c.ends_at > now),)
-    account = _account_of(tx, tokens, token, *alive)
+    row = _row_of(tx, tokens, token, also=alive)
+    account = None if row is None else _signed(row)
     words = tx.execute(sa.select(tokens.c.scopes).where(tokens.c.hash == fingerprint(token))).scalar()
     if account is None or not words:
         return account
@@ -281,14 +282,19 @@ def token_is_fresh(tx: Transaction, token: str, now: datetime) -> bool:
     return used is not None and used >= now - SEEN_EVERY
 
 
-def signed_in(tx: Transaction, cookie: str, now: datetime) -> Account | None:
-    """Return whose session a cookie is, unless it ended, idled too long or still waits for its code."""
-    return _account_of(tx, session_rows, cookie, sessions.is_alive(now), session_rows.c.awaits_code.is_(False))
+def signed_in(tx: Transaction, cookie: str, now: datetime) -> tuple[Account, bool] | None:
+    """Return whose session a cookie is, unless it ended, idled too long or still waits for its code; and whether it is
+    written down that it was seen within the minute, so that most requests write nothing.
+    """
+    alive = sessions.is_alive(now), session_rows.c.awaits_code.is_(False)
+    row = _row_of(tx, session_rows, cookie, session_rows.c.seen_at.label("last_seen_at"), also=alive)
+    return None if row is None else (_signed(row), row.last_seen_at > now - sessions.SEEN_EVERY)
 
 
 def half_signed_in(tx: Transaction, cookie: str, now: datetime) -> Account | None:
     """Return who gave the right password and not yet the code."""
-    return _account_of(tx, session_rows, cookie, sessions.is_alive(now), session_rows.c.awaits_code.is_(True))
+    row = _row_of(tx, session_rows, cookie, also=(sessions.is_alive(now), session_rows.c.awaits_code.is_(True)))
+    return None if row is None else _signed(row)
 
 
 def see(tx: Transaction, cookie: str, now: datetime) -> None:
@@ -366,13 +372,16 @@ def are_there_any(tx: Transaction) -> bool:
     return tx.execute(sa.select(accounts.c.id).limit(1)).first() is not None
 
 
-def _account_of(tx: Transaction, table: sa.Table, secret: str, *also: Any) -> Account | None:
-    row = tx.execute(
-        sa.select(accounts, second.is_lacking().label("must_add_factor"))
+def _row_of(tx: Transaction, table: sa.Table, secret: str, *columns: Any, also: Sequence[Any] = ()) -> Any:
+    return tx.execute(
+        sa.select(accounts, second.is_lacking().label("must_add_factor"), *columns)
         .join(table, table.c.account_id == accounts.c.id)
         .where(table.c.hash == fingerprint(secret), accounts.c.disabled_at.is_(None), *also)
     ).first()
-    return None if row is None else _account(row, must_add_factor=bool(row.must_add_factor))
+
+
+def _signed(row: Any) -> Account:
+    return _account(row, must_add_factor=bool(row.must_add_factor))
 
 
 def _person(row: Any) -> Person:
@@ -420,8 +429,22 @@ def active(tx: Transaction) -> list[Account]:
 
 def colleagues(tx: Transaction) -> list[Account]:
     """Return everybody who may hold conversations, by name."""
-    rows = tx.execute(sa.select(accounts).where(accounts.c.disabled_at.is_(None)).order_by(accounts.c.name))
-    return [account for account in map(_account, rows) if account.may(Deed.SPEAK)]
+    return [account for account, _ in colleagues_seen(tx)]
+
+
+_COLLEAGUES = (
+    sa.select(
+        accounts.c.id, accounts.c.email, accounts.c.name, accounts.c.role, accounts.c.must_change_password,
+        accounts.c.seen_at,
+    )
+    .where(accounts.c.disabled_at.is_(None), accounts.c.role.in_([role for role in Role if Deed.SPEAK in MAY[role]]))
+    .order_by(accounts.c.name)
+)  # fmt: skip
+
+
+def colleagues_seen(tx: Transaction) -> list[tuple[Account, datetime | None]]:
+    """Return everybody who may hold conversations, by name, and when they last did anything."""
+    return [(_account(row), row.seen_at) for row in tx.execute(_COLLEAGUES)]
 
 
 def names(tx: Transaction, ids: set[int]) -> dict[int, str]:

@@ -84,7 +84,7 @@ def messages(key: str) -> Response:
     with parts().ledger.reading() as tx:
         one = transcript.conversation(tx, key)
         said = transcript.messages_of(tx, one.id, transcript.EVERYTHING)
-        notes = assignments.notes_of(tx, one.id)
+        notes = assignments.notes_of(tx, transcript.merged_into(tx, one.id))
         sent = files.of(tx, [message.id for message in said if message.type in MEDIA_MAX_BYTES])
     by_wamid = {message.wamid: message for message in said if message.wamid}
     ordered = [((message.id, 0, 0), shapes.message(message, by_wamid, sent.get(message.id))) for message in said]

@@ -25,6 +25,7 @@ from handoff import (
     api,
     audit,
     beside,
+    board,
     composing,
     desk,
     drawn,
@@ -54,6 +55,7 @@ from handoff import (
     updates,
     words,
 )
+from handoff.board import Boards
 from handoff.feed import Feed
 from handoff.parts import Parts
 from handoff.roles import Deed
@@ -101,6 +103,7 @@ def create_app(settings: Settings | None = None, *, now: Clock = clock.now) -> F
     parts.install(app, Parts(settings, ledger, catalogue, now))
     composing.install(app, suggesting.book_of(catalogue))
     feed.install(app, tail)
+    board.install(app, Boards(ledger, now, tail.subscribers))
     looking = Sight(ledger, tail, now)
     sight.install(app, looking)
     guard.install(app)

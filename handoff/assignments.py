@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import hashlib
 import logging
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
-from typing import cast
+from typing import Any, cast
 
 import sqlalchemy as sa
 
@@ -138,12 +139,7 @@ def transfer(
         note(tx, key, account, text, client_key=client_key, now=now)
     most = None if beyond else members.most(tx, colleague.id)
     handoffs.assign(tx, key, agent_id=colleague.id, agent_name=colleague.name, now=now, most=most)
-    had = row.agent_name if row.holder is Holder.AGENT else row.holder.value
-    trail.write(
-        tx, Act.TRANSFERRED, account, subject=trail.of_conversation(key), now=now, had=had or "", to=colleague.email
-    )
-    extra = {"action": "transferred", "conversation": key, "account": account.id, "to": colleague.id}
-    log.info("a conversation was passed on", extra=extra)
+    _passed_on(tx, key, account, row, to=colleague.email, now=now)
     return key
 
 
@@ -168,13 +164,16 @@ def transfer_to_team(
     if text.strip():
         note(tx, key, account, text, client_key=client_key, now=now)
     handoffs.pass_to_team(tx, key, team.id, now, tell=tell)
-    had = row.agent_name if row.holder is Holder.AGENT else row.holder.value
-    trail.write(
-        tx, Act.TRANSFERRED, account, subject=trail.of_conversation(key), now=now, had=had or "", to=f"team {team.name}"
-    )
-    extra = {"action": "transferred", "conversation": key, "account": account.id, "team": team.id}
-    log.info("a conversation was passed on to a team", extra=extra)
+    _passed_on(tx, key, account, row, to=f"team {team.name}", now=now)
     return key
+
+
+def _passed_on(tx: Transaction, key: str, account: Account, before: Any, *, to: str, now: datetime) -> None:
+    """Write down who passed it on, and to whom; `before` is the conversation's row as it was."""
+    had = before.agent_name if before.holder is Holder.AGENT else before.holder.value
+    trail.write(tx, Act.TRANSFERRED, account, subject=trail.of_conversation(key), now=now, had=had or "", to=to)
+    extra = {"action": "transferred", "conversation": key, "account": account.id}
+    log.info("a conversation was passed on", extra=extra)
 
 
 def give_back(
@@ -472,9 +471,9 @@ def note(tx: Transaction, key: str, account: Account, text: str, *, client_key: 
     return _same(Written(row.id, row.text, row.at), text)
 
 
-def notes_of(tx: Transaction, conversation_id: int) -> list[Note]:
-    """Return the notes of a conversation and of what was merged into it, oldest first."""
-    mine = notes.c.conversation_id.in_(transcript.merged_into(tx, conversation_id))
+def notes_of(tx: Transaction, ids: Collection[int]) -> list[Note]:
+    """Return the notes of a conversation and of what was merged into it (`transcript.merged_into`), oldest first."""
+    mine = notes.c.conversation_id.in_(ids)
     rows = tx.execute(sa.select(notes).where(mine).order_by(notes.c.id))
     return [Note(row.id, row.after_message_id, row.name, row.text, row.at) for row in rows]
 

@@ -20,8 +20,9 @@ from handoff.acts import ACTS, Act
 from handoff.desk import viewer
 from handoff.parts import parts
 from handoff.roles import Deed
+from handoff.sheets import harmless
 from handoff.trail import Entry, Wanted
-from handoff.viewing import Viewer
+from handoff.viewing import Choice, Viewer
 
 blueprint = Blueprint("audit", __name__, url_prefix="/audit")
 
@@ -30,16 +31,6 @@ COLUMNS = ("at", "who", "email", "what", "subject", "details", "address")
 COMMAND_LINE = "The command line"
 NOBODY = "Nobody who signed in"
 CONVERSATION = re.compile(r"conversation (\S+)")
-FORMULA = ("=", "+", "-", "@", "\t", "\r")  # a spreadsheet would run what begins so
-
-
-@dataclass(frozen=True)
-class Choice:
-    """One thing to filter by."""
-
-    value: str
-    label: str
-    chosen: bool
 
 
 @dataclass(frozen=True)
@@ -107,7 +98,7 @@ def _csv(entries: Iterator[Entry]) -> Iterator[str]:
 
 def _line(cells: tuple[str, ...]) -> str:
     out = io.StringIO()
-    csv.writer(out).writerow([f"'{cell}" if cell.startswith(FORMULA) else cell for cell in cells])
+    csv.writer(out).writerow([harmless(cell) for cell in cells])
     return out.getvalue()
 
 

@@ -176,7 +176,7 @@ def happening(tx: Transaction, call: Call) -> dict[str, Any]:
     if call.message_id is not None:
         said = transcript.message(tx, call.message_id)
         if said is not None:
-            told["message"] = shapes.message(said, transcript.quoted_by(tx, [said])) | _choices(said)
+            told["message"] = shapes.message(said, transcript.quoted_by(tx, one.id, [said])) | _choices(said)
     if call.handoff_id is not None:
         told["handoff"] = {"id": str(call.handoff_id), **call.facts}
     return told

@@ -8,7 +8,6 @@ from __future__ import annotations
 import argparse
 import signal
 import sys
-from collections.abc import Callable
 from datetime import timedelta
 
 from sqlalchemy.exc import SQLAlchemyError
@@ -155,30 +154,32 @@ def _team(asked: argparse.Namespace, settings: Settings) -> str:
             trail.write(tx, Act.TEAM_CHANGED, None, subject=about, now=clock.now(), what=", ".join(changed))
         return said
 
-    return _write(settings, verb)
+    return migrate.write(settings, verb)
 
 
 def _account_seat(asked: argparse.Namespace, settings: Settings) -> str:
-    return _write(settings, lambda tx: team_cli.seat(tx, asked, clock.now()))
+    return migrate.write(settings, lambda tx: team_cli.seat(tx, asked, clock.now()))
 
 
 def _account_add(asked: argparse.Namespace, settings: Settings) -> str:
     role, keep = Role(asked.role), asked.keep_password
-    password = _write(
-        settings, lambda tx: agents.add(tx, asked.email, role, asked.name, keep_password=keep, now=clock.now())
+    password = migrate.write(
+        settings,
+        lambda tx: agents.add(tx, asked.email, role, asked.name, keep_password=keep, now=clock.now()),
     )
     return f"{asked.email.strip().lower()} {password}"
 
 
 def _account_reset(asked: argparse.Namespace, settings: Settings) -> str:
-    password = _write(
-        settings, lambda tx: agents.reset(tx, asked.email, keep_password=asked.keep_password, now=clock.now())
+    password = migrate.write(
+        settings,
+        lambda tx: agents.reset(tx, asked.email, keep_password=asked.keep_password, now=clock.now()),
     )
     return f"{asked.email.strip().lower()} {password}"
 
 
 def _account_disable(asked: argparse.Namespace, settings: Settings) -> str:
-    email = _write(settings, lambda tx: agents.disable(tx, asked.email, clock.now()))
+    email = migrate.write(settings, lambda tx: agents.disable(tx, asked.email, clock.now()))
     return f"{email} can't sign in any more."
 
 
@@ -187,7 +188,7 @@ def _account_enable(asked: argparse.Namespace, settings: Settings) -> str:
         agents.enable(tx, asked.email, clock.now())
         return f"{asked.email.strip().lower()} can sign in again."
 
-    return _write(settings, verb)
+    return migrate.write(settings, verb)
 
 
 def _account_role(asked: argparse.Namespace, settings: Settings) -> str:
@@ -195,7 +196,7 @@ def _account_role(asked: argparse.Namespace, settings: Settings) -> str:
         agents.change_role(tx, asked.email, Role(asked.role), clock.now())
         return f"{asked.email.strip().lower()} is {asked.role} now."
 
-    return _write(settings, verb)
+    return migrate.write(settings, verb)
 
 
 def _account_totp_off(asked: argparse.Namespace, settings: Settings) -> str:
@@ -204,11 +205,11 @@ def _account_totp_off(asked: argparse.Namespace, settings: Settings) -> str:
         was_on = second.remove(tx, whose, None, clock.now())
         return f"{whose.email}: {'off; the password alone lets them in' if was_on else 'it was not on'}"
 
-    return _write(settings, verb)
+    return migrate.write(settings, verb)
 
 
 def _account_list(_asked: argparse.Namespace, settings: Settings) -> str:
-    return _write(settings, _everybody)
+    return migrate.write(settings, _everybody)
 
 
 def _everybody(tx: Transaction) -> str:
@@ -224,19 +225,9 @@ def _everybody(tx: Transaction) -> str:
 
 
 def _setup_code(_asked: argparse.Namespace, settings: Settings) -> str:
-    return _write(settings, lambda tx: entry.new_setup_code(tx, clock.now()))
+    return migrate.write(settings, lambda tx: entry.new_setup_code(tx, clock.now()))
 
 
 def _alarm_clear(asked: argparse.Namespace, settings: Settings) -> str:
-    was = _write(settings, lambda tx: "cleared" if alarms.clear(tx, asked.name) else "not raised")
+    was = migrate.write(settings, lambda tx: "cleared" if alarms.clear(tx, asked.name) else "not raised")
     return f"{asked.name}: {was}"
-
-
-def _write(settings: Settings, verb: Callable[[Transaction], str]) -> str:
-    ledger = Ledger(settings.database_url)
-    try:
-        migrate.require_head(ledger)
-        with ledger.writing() as tx:
-            return verb(tx)
-    finally:
-        ledger.close()

@@ -14,9 +14,11 @@ from bot.ledger import teams, transcript
 from bot.ledger.transaction import Transaction
 from handoff import agents, assignments, endings, guard, members, pages, snoozing, words
 from handoff import opened as opening
+from handoff.board import Board, boards
 from handoff.filters import Filters
+from handoff.gate import Gate
 from handoff.opened import Part
-from handoff.pages import Chosen
+from handoff.pages import Chosen, Show
 from handoff.parts import parts
 from handoff.roles import Deed
 from handoff.sight import sight
@@ -25,6 +27,7 @@ from handoff.viewing import Viewer
 blueprint = Blueprint("desk", __name__)
 
 TEAM = re.compile(r"team:(\d{1,18})")  # no e-mail looks like it
+GATE = Gate()
 ZONE_COOKIE = "baton_zone"  # zone.js writes the browser's time zone there
 
 
@@ -52,14 +55,16 @@ def conversation(key: str) -> AnyResponse:
 @guard.runs_by_itself
 def rows() -> str:
     """Show the chosen list and the counts of all."""
-    with parts().ledger.reading() as tx:
+    board = _board()
+    with GATE.passed(urgent=False), parts().ledger.reading() as tx:
         looks = viewer()
-        found = pages.rows(tx, looks, _chosen(tx, looks))
+        found = pages.rows(tx, looks, _chosen(tx, looks), board)
+        drawn = render_template("_rows.html", rows=found)
         seen = members.is_seen(tx, guard.who().id, parts().now())
     if not seen:
         with parts().ledger.writing(lightly=True) as tx:
             members.see(tx, guard.who().id, parts().now())
-    return render_template("_rows.html", rows=found)
+    return drawn
 
 
 @blueprint.route("/availability", methods=["GET"])
@@ -207,11 +212,11 @@ def viewer() -> Viewer:
 
 def page(key: str | None, **found: Any) -> str:
     """Draw the whole page: the lists, or what was found in their place, and a conversation."""
-    looks = viewer()
+    looks, board = viewer(), _board()
     with parts().ledger.reading() as tx:
         frame, offered = pages.frame(tx, looks), pages.offered(tx)
-        listed = pages.rows(tx, looks, _chosen(tx, looks))
-        opened = opening.read(tx, looks, key, part(opens=True)) if key is not None else None
+        listed = pages.rows(tx, looks, _chosen(tx, looks), board)
+        opened = opening.read(tx, looks, key, part(opens=True), board.staff) if key is not None else None
         greet = not agents.has_been_greeted(tx, looks.account.id)
     drawn: dict[str, Any] = {"frame": frame, "offered": offered, "rows": listed, "opened": opened, "greet": greet}
     return render_template("desk.html", **drawn, lookers=lookers(opened.key) if opened else "", **found)
@@ -219,14 +224,16 @@ def page(key: str | None, **found: Any) -> str:
 
 def _conversation(key: str) -> str:
     with parts().ledger.reading() as tx:
-        opened = opening.read(tx, viewer(), key, part(opens=True))
+        opened = opening.read(tx, viewer(), key, part(opens=True), boards().staff())
     return render_template("_conversation.html", opened=opened, lookers=lookers(opened.key))
 
 
 def _live(key: str) -> str:
-    with parts().ledger.reading() as tx:
-        opened = opening.read(tx, viewer(), key, part())
-    return render_template("_live.html", opened=opened, asked=key, lookers=lookers(opened.key))
+    staff = boards().staff()
+    with GATE.passed(urgent=True):
+        with parts().ledger.reading() as tx:
+            opened = opening.read(tx, viewer(), key, part(), staff)
+        return render_template("_live.html", opened=opened, asked=key, lookers=lookers(opened.key))
 
 
 def part(*, opens: bool = False) -> Part:
@@ -251,6 +258,10 @@ def done(key: str, what: str) -> AnyResponse:
 def _chosen(tx: Transaction, looks: Viewer) -> Chosen:
     chosen = pages.chosen(tx, looks.account, request.args.get("show", ""), Filters.read(request.args))
     return replace(chosen, all_teams=_all_teams())
+
+
+def _board() -> Board:
+    return boards().get(held=request.args.get("show") == Show.OTHERS.value)
 
 
 def _number(words_: str | None) -> int | None:

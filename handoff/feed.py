@@ -2,7 +2,7 @@
 
 Numbers are given at insert, not at commit, so on PostgreSQL 8 may be seen before 7. A number that was skipped is
 therefore asked for again until it turns up or its time is over; a transaction open for longer than that costs a late
-refresh (browsers look again every half minute), never a wrong page.
+refresh (browsers look again every minute), never a wrong page.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from flask import Flask, current_app
@@ -27,6 +28,7 @@ SKIPPED_KEPT_S = 60.0
 SKIPPED_MAX = 5_000
 MAILBOX_MAX = 300  # conversations; beyond it a browser is told to look at everything
 BATCH = 1000
+LISTS_PER_S = 25  # tabs that are told of their lists: what is said comes first
 
 
 @dataclass(frozen=True)
@@ -46,9 +48,11 @@ class Mailbox:
     """What one browser has not been told yet. It can't grow: the same change twice is one signal.
 
     Of a conversation it is told at most once in `pace` seconds, and so of its lists; the one never waits for the other.
+    Of lists it is told when its turn has come, so that many tabs do not ask for them at once.
     """
 
     interest: Interest | None = None  # None: everything
+    turn: Callable[[], float] = time.monotonic  # when it may be told of its lists, at the soonest
     _news: threading.Condition = field(default_factory=threading.Condition)
     _kinds: dict[str, dict[Change, None]] = field(default_factory=dict)
     _cursor: int = 0
@@ -59,6 +63,7 @@ class Mailbox:
     _closed: bool = False
     _told_kinds: float = 0.0  # when, last
     _told_lists: float = 0.0
+    _turn_at: float = 0.0
     _told_looking: float = 0.0
 
     def put(self, cursor: int, news: list[tuple[str, Change]], *, alarms_changed: bool = False) -> None:
@@ -82,7 +87,8 @@ class Mailbox:
         if not (shown or listed or alarms_changed):
             return  # the cursor stays: who comes again hears of a little more than they need
         with self._news:
-            self._lists = self._lists or listed
+            if listed and not self._lists:
+                self._lists, self._turn_at = True, self.turn()
         self.put(cursor, shown, alarms_changed=alarms_changed)
 
     def take(self, timeout: float, *, pace: float = 0.0) -> Signals | None:
@@ -101,7 +107,7 @@ class Mailbox:
     def _ripe_at(self, pace: float) -> float:
         """Return from when on something may be told."""
         waits = [self._told_kinds + pace] if self._kinds else []
-        waits += [self._told_lists + pace] if self._lists or self._everything else []
+        waits += [max(self._told_lists + pace, self._turn_at)] if self._lists or self._everything else []
         waits += [self._told_looking + pace] if self._looking else []
         waits += [0.0] if self._alarms else []
         return min(waits, default=float("inf"))
@@ -111,7 +117,7 @@ class Mailbox:
         if self._told_kinds + pace <= now and self._kinds:
             kinds = {key: tuple(which) for key, which in self._kinds.items()}
             self._kinds, self._told_kinds = {}, now
-        if self._told_lists + pace <= now and (self._lists or self._everything):
+        if max(self._told_lists + pace, self._turn_at) <= now and (self._lists or self._everything):
             lists, everything = self._lists, self._everything
             self._lists, self._everything, self._told_lists = False, False, now
         raised, self._alarms = self._alarms, False
@@ -152,6 +158,7 @@ class Feed:
         self._alarms: tuple[str, ...] = ()
         self._boxes: set[Mailbox] = set()
         self._lock = threading.Lock()
+        self._turns, self._next_turn = threading.Lock(), 0.0
         self._looked_at = time.monotonic()
         self.stopping = threading.Event()
 
@@ -171,10 +178,16 @@ class Feed:
 
     def subscribe(self, interest: Interest | None = None) -> Mailbox:
         """Return a mailbox that hears from now on of what it is interested in; of everything if it does not say."""
-        box = Mailbox(interest)
+        box = Mailbox(interest, self._turn)
         with self._lock:
             self._boxes.add(box)
         return box
+
+    def _turn(self) -> float:
+        """Return when the next tab may be told of its lists: at once, unless many are."""
+        with self._turns:
+            self._next_turn = max(time.monotonic(), self._next_turn) + 1 / LISTS_PER_S
+            return self._next_turn - 1 / LISTS_PER_S
 
     def unsubscribe(self, box: Mailbox) -> None:
         """Forget a mailbox."""

@@ -15,7 +15,7 @@ from handoff import agents, figures, members, reporting, words
 from handoff.members import Member
 from handoff.reporting import Card
 from handoff.sheets import of, share, took
-from handoff.viewing import Viewer, name_of, short
+from handoff.viewing import Choice, Viewer, name_of, short
 
 SOON = timedelta(minutes=5)  # a promise that is due by then is about to break
 SHOWN = 100  # of those who wait, and of those whom agents have
@@ -72,15 +72,6 @@ class Colleague:
 
     email: str
     label: str  # with how many they hold, where that is limited, and that they are not there
-
-
-@dataclass(frozen=True)
-class Choice:
-    """One team to look at; "" is all of them."""
-
-    value: str
-    label: str
-    chosen: bool
 
 
 @dataclass(frozen=True)

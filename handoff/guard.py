@@ -14,7 +14,7 @@ from flask import Flask, Response, current_app, g, redirect, request, url_for
 from werkzeug.exceptions import Forbidden, InternalServerError, Unauthorized
 from werkzeug.wrappers import Response as AnyResponse
 
-from handoff import agents, sessions
+from handoff import agents
 from handoff.entry import SignedIn
 from handoff.parts import parts
 from handoff.roles import Account, Scope
@@ -191,13 +191,13 @@ def _check_session(view: Callable[..., Any], mark: str) -> AnyResponse | None:
     secret = cookie()
     ledger, now = parts().ledger, parts().now()
     with ledger.reading() as tx:
-        account = agents.signed_in(tx, secret, now) if secret else None
-        seen = account is None or sessions.is_seen(tx, secret, now)
-    if account is None:
+        found = agents.signed_in(tx, secret, now) if secret else None
+    if found is None:
         # Back to where they were, unless that was no page.
         where = request.full_path.rstrip("?") if request.method == "GET" and not wants_fragment() else None
         return forget(go_to(url_for("signin.page", next=where if where != "/" else None)))
-    if not seen and not getattr(view, "runs_by_itself", False):
+    account, is_fresh = found
+    if not is_fresh and not getattr(view, "runs_by_itself", False):
         with ledger.writing() as tx:
             agents.see(tx, secret, now)
     g.account = replace(account, address=request.remote_addr or "")

@@ -118,7 +118,7 @@ def said(id_: str) -> Response:
     with parts().ledger.reading() as tx:
         visit = _mine(tx, id_)
         found = transcript.messages_after(tx, visit.conversation_id, behind, limit)
-        by_wamid = transcript.quoted_by(tx, found)
+        by_wamid = transcript.quoted_by(tx, visit.conversation_id, found)
     is_the_bot = visit.account_id == guard.who().id
     if is_the_bot and (behind or any(one.status is not None for one in found)):
         with parts().ledger.writing() as tx:

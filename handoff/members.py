@@ -44,19 +44,22 @@ class Member:
         return self.here and not self.away
 
 
+_SEATS = sa.select(
+    seats.c.account_id, seats.c.skills, seats.c.capacity, seats.c.away_at, seats.c.here_at, seats.c.given_at
+)
+
+
 def every(tx: Transaction, now: datetime) -> list[Member]:
     """Return everybody who may hold conversations, by name."""
-    people = agents.colleagues(tx)
-    seen = agents.last_seen(tx, {one.id for one in people})
     standing = {team.id: team for team in teams.every(tx)}
     held, of = capacity.held(tx), _team_ids(tx, standing)
-    rows = {row.account_id: row for row in tx.execute(sa.select(seats))}
+    rows = {row.account_id: row for row in tx.execute(_SEATS)}
     return [
         _member(
             account, rows.get(account.id), of.get(account.id, {teams.FIRST}), standing,
-            holds=held.get(account.id, 0), seen_at=seen.get(account.id), now=now,
+            holds=held.get(account.id, 0), seen_at=seen_at, now=now,
         )
-        for account in people
+        for account, seen_at in agents.colleagues_seen(tx)
     ]  # fmt: skip
 
 
@@ -124,6 +127,11 @@ def nobodys(tx: Transaction) -> frozenset[int]:
     worked_in = _team_ids(tx, standing)
     taken = {team_id for who in people for team_id in worked_in.get(who, {teams.FIRST})}
     return frozenset(teams.names(tx).keys() - taken)
+
+
+def without(people: Collection[Member], team_ids: Collection[int]) -> frozenset[int]:
+    """Return which of these teams none of these people works in."""
+    return frozenset(team_ids) - {team_id for who in people for team_id in who.team_ids}
 
 
 def join(tx: Transaction, account_id: int, team_id: int) -> None:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import fcntl
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import sqlalchemy as sa
 from alembic import command
@@ -16,6 +16,7 @@ from alembic.runtime.migration import MigrationContext
 
 from bot.errors import BotError
 from bot.ledger.transaction import Ledger, Transaction
+from bot.settings import Settings
 from handoff import tables_desk
 from handoff.tables import every_table
 
@@ -23,6 +24,9 @@ MIGRATIONS = Path(__file__).resolve().parent / "migrations"
 EVERY_ROOM_WITH_TABLES = (tables_desk,)  # imported, so that `every_table` knows theirs
 HEAD = (MIGRATIONS / "HEAD").read_text(encoding="utf-8").strip()
 LOCK = 228662266  # "BATON" on a phone's keys, twice: the advisory lock that migrating processes queue for
+
+
+Made = TypeVar("Made")
 
 
 class NotMigrated(BotError):
@@ -94,3 +98,14 @@ def _one_at_a_time(url: str) -> Iterator[None]:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
     # The file stays: removing it would let a third process lock another one of the same name.
+
+
+def write(settings: Settings, verb: Callable[[Transaction], Made]) -> Made:
+    """Do one thing with a database that is at the newest migration, for a command; return what it returns."""
+    ledger = Ledger(settings.database_url)
+    try:
+        require_head(ledger)
+        with ledger.writing() as tx:
+            return verb(tx)
+    finally:
+        ledger.close()

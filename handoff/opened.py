@@ -7,11 +7,12 @@ from datetime import datetime
 
 from bot.conversation import window_is_open
 from bot.evidence import Fact
-from bot.ledger import handoffs, promises, teams, transcript
+from bot.ledger import handoffs, promises, transcript
 from bot.ledger.transaction import Transaction
 from bot.ledger.transcript import Conversation, Said
 from bot.vocabulary import Author, Clue, Holder, Reason, Status
-from handoff import agents, assignments, explaining, members, panel, tags, thread, unread, words
+from handoff import agents, assignments, board, explaining, panel, tags, thread, unread, words
+from handoff.board import Staff
 from handoff.members import Member
 from handoff.panel import Panel
 from handoff.roles import Deed
@@ -97,14 +98,16 @@ class Opened:
     panel: Panel
 
 
-def read(tx: Transaction, viewer: Viewer, key: str, part: Part = NEWEST) -> Opened:
+def read(tx: Transaction, viewer: Viewer, key: str, part: Part = NEWEST, staff: Staff | None = None) -> Opened:
     """Return a conversation with its transcript and, while it is handed off, its packet."""
+    staff = staff or board.staff(tx, viewer.now)
     one = transcript.conversation(tx, key)
     part = _exactly(tx, viewer, one, part)
     limit = SHOWN + 1 if part.since is None else transcript.EVERYTHING
     said = transcript.messages_of(tx, one.id, limit, since=part.since or 0)
     has_earlier = part.since is not None or len(said) > SHOWN
     said = said[-SHOWN:] if part.since is None else said
+    merged = transcript.merged_into(tx, one.id)
     mine = one.holder is Holder.AGENT and one.agent_id == viewer.account.id
     speaks = viewer.account.may(Deed.SPEAK)
     beside = thread.found_beside(tx, one, said)
@@ -130,29 +133,29 @@ def read(tx: Transaction, viewer: Viewer, key: str, part: Part = NEWEST) -> Open
         may_take=speaks and (one.holder is not Holder.AGENT or one.agent_id is None),  # from the phone anybody takes
         mine=mine,
         snoozed=sleeps,
-        colleagues=_colleagues(tx, one, viewer) if mine or viewer.account.may(Deed.LEAD) else [],
-        teams=_teams(tx, one) if mine or viewer.account.may(Deed.LEAD) else [],
+        colleagues=_colleagues(staff, one, viewer) if mine or viewer.account.may(Deed.LEAD) else [],
+        teams=_teams(staff, one) if mine or viewer.account.may(Deed.LEAD) else [],
         may_exceed=viewer.account.may(Deed.LEAD),
         may_speak_ever=speaks,
         may_reply=speaks and mine and is_open,
         may_send_template=speaks and mine and not blocked and not one.channel,
         hint=_hint(one, speaks=speaks, mine=mine, is_open=is_open, until=sleeps),
-        packet=_packet(tx, one, said, viewer) if one.reason else None,
+        packet=_packet(tx, one, said, viewer, several=len(staff.teams) > 1) if one.reason else None,
         items=thread.in_order(
             one,
             said,
             beside,
             viewer,
-            notes=assignments.notes_of(tx, one.id),
+            notes=assignments.notes_of(tx, merged),
             lines=lines,
             may_retry=mine and is_open,
             new_after=part.new_after,
         ),
         earlier=transcript.earlier(tx, one.id, said[0].id, STEP) if has_earlier and said else None,
         part=part,
-        tags=tags.of(tx, one.id),
-        tags_in_use=tags.in_use(tx),
-        panel=panel.read(tx, viewer, one, moves, names=names, shown_from=said[0] if said else None),
+        tags=tags.among(tx, merged),
+        tags_in_use=list(staff.tags),
+        panel=panel.read(tx, viewer, one, moves, merged=merged, names=names, shown_from=said[0] if said else None),
     )
 
 
@@ -175,9 +178,9 @@ def _exactly(tx: Transaction, viewer: Viewer, one: Conversation, part: Part) -> 
     return replace(part, since=min(begin, part.since or begin), at=None)
 
 
-def _colleagues(tx: Transaction, one: Conversation, viewer: Viewer) -> list[tuple[str, str]]:
+def _colleagues(staff: Staff, one: Conversation, viewer: Viewer) -> list[tuple[str, str]]:
     """Return who may have it instead; whoever leads comes first themselves, for that is taking it over."""
-    others = [who for who in members.every(tx, viewer.now) if who.account.id != one.agent_id]
+    others = [who for who in staff.members if who.account.id != one.agent_id]
     others.sort(key=lambda who: who.account.id != viewer.account.id)
     return [(who.account.email, _colleague(who, viewer)) for who in others]
 
@@ -191,12 +194,12 @@ def _colleague(who: Member, viewer: Viewer) -> str:
     return f"{name} ({told})" if told else name
 
 
-def _teams(tx: Transaction, one: Conversation) -> list[tuple[int, str]]:
+def _teams(staff: Staff, one: Conversation) -> list[tuple[int, str]]:
     """Return the teams whose queue it may be put into instead."""
     has_person = one.holder is Holder.AGENT and one.agent_id is not None
     if not has_person and one.holder is not Holder.QUEUE:
         return []
-    return [(team.id, team.name) for team in teams.every(tx) if has_person or team.id != one.team_id]
+    return [(team.id, team.name) for team in staff.teams if has_person or team.id != one.team_id]
 
 
 def _since(at: datetime | None, viewer: Viewer) -> str:
@@ -228,7 +231,7 @@ def _hint(one: Conversation, *, speaks: bool, mine: bool, is_open: bool, until: 
             return "The bot is answering. Take it to reply; the bot then falls silent."
 
 
-def _packet(tx: Transaction, one: Conversation, said: list[Said], viewer: Viewer) -> Packet:
+def _packet(tx: Transaction, one: Conversation, said: list[Said], viewer: Viewer, *, several: bool) -> Packet:
     reason = words.REASONS[one.reason] if one.reason else ""
     asked = one.asked_at or viewer.now
     before = [message for message in said if message.at <= asked]
@@ -242,7 +245,7 @@ def _packet(tx: Transaction, one: Conversation, said: list[Said], viewer: Viewer
         asked=_asked(one, asked, viewer),
         evidence=[words.fact(fact, short(_said_in(tx, fact))) for fact in one.evidence if _tells_more(fact, one)],
         again=words.came_back(one.returns) if one.came_back else "",
-        team=one.team if len(teams.every(tx)) > 1 else "",
+        team=one.team if several else "",
         needs=one.needs,
         place=_place(tx, one, viewer),
         given=one.given_because if one.agent_id == viewer.account.id else "",

@@ -7,24 +7,26 @@ from datetime import datetime, timedelta
 from enum import Enum
 from typing import Any
 
-from bot.hours import Hours
 from bot.ledger import alarms, changes, teams, transcript
 from bot.ledger.transaction import Transaction
 from bot.ledger.transcript import Conversation
 from bot.promises import Waiting, urgency
-from bot.timers import Light, Running, Standards, Timer, running
+from bot.timers import Light, Running, Timer, running
 from bot.vocabulary import Author, Holder, Reason
+from handoff import board as boards
 from handoff import explaining, members, mentions, tags, unread, views, words
 from handoff import filters as narrowing
+from handoff.board import Board
 from handoff.filters import Filters
 from handoff.roles import Account
 from handoff.viewing import Viewer, name_of, short
 from handoff.views import View
 
 LONG_WAIT = timedelta(minutes=5)  # from here on a waiting time is set in the warning colour, and says so
-LISTED = 300
+LISTED = boards.LISTED
 COUNTED = 1000  # beyond it a number says no more than "many"
 VIEWS_SHOWN = 8  # with live counts
+NEXT = 3
 
 
 class Show(str, Enum):
@@ -112,6 +114,17 @@ class Row:
 
 
 @dataclass(frozen=True)
+class Knocks:
+    """Who wants something of this agent: those they hold who have no answer, then those who wait for anybody."""
+
+    news: list[str]  # what the desk rings for when it is new
+    asking: int  # of them are this agent's own
+    next: list[Row]  # the first of them
+    longest: Row | None  # of this agent's own
+    newest: Row | None  # of the queue
+
+
+@dataclass(frozen=True)
 class Rows:
     """The chosen list."""
 
@@ -122,8 +135,7 @@ class Rows:
     rows: list[Row]
     more: int  # that there is no room for
     is_many: bool  # even more than that
-    queue: list[Row]  # always, so that every tab rings when somebody new waits
-    asking: list[Row]  # always, so that nobody who was taken is forgotten
+    knocks: Knocks  # always, so that every tab rings, whatever it shows
     mentioned: list[str]  # what this agent was told in notes and has not seen: conversation and mention
     unread: int  # conversations of this agent's with something to read
 
@@ -172,12 +184,12 @@ def chosen(tx: Transaction, account: Account, word: str, filters: Filters) -> Ch
     return Chosen(Show.QUEUE, filters)
 
 
-def rows(tx: Transaction, viewer: Viewer, wanted: Chosen) -> Rows:
+def rows(tx: Transaction, viewer: Viewer, wanted: Chosen, board: Board | None = None) -> Rows:
     """Return a list and the counts of all."""
-    count = transcript.count_by_holder(tx)
-    everybody = transcript.queue(tx, viewer.now, limit=LISTED)
-    waiting = everybody if wanted.all_teams else _theirs(tx, viewer.account, everybody)
-    drawn = _Queue(waiting, viewer, several=len(teams.every(tx)) > 1)
+    board = board or boards.read(tx, viewer.now)
+    count, everybody = board.count, board.waiting
+    waiting = list(everybody) if wanted.all_teams else _theirs(tx, viewer.account, board)
+    drawn = _Queue(waiting, viewer, several=len(board.staff.teams) > 1)
     waiting.sort(key=lambda one: one.owner_id != viewer.account.id)  # what was theirs comes first
     beyond = max(0, count[Holder.QUEUE] - len(everybody))  # of the queue that nobody has read
     mine = transcript.list_of(tx, Holder.AGENT, viewer.account.id, limit=LISTED)
@@ -185,12 +197,11 @@ def rows(tx: Transaction, viewer: Viewer, wanted: Chosen) -> Rows:
     mine.sort(key=lambda one: (_sleeps(one), _asks_since(one, viewer) or viewer.now))
     told = mentions.unseen(tx, viewer.account.id)
     filters = wanted.view.filters.beside(wanted.filters) if wanted.view else wanted.filters
-    lists = _Lists(tx, viewer, waiting, mine, beyond)
+    lists = _Lists(tx, viewer, waiting, mine, beyond, board)
     found = lists.found(wanted.show, filters)
-    shown = {one.id: one for one in (*found.some, *mine, *waiting)}
-    unseen = unread.counts(tx, viewer.account.id, shown)
+    unseen = unread.counts(tx, viewer.account.id, {one.id for one in (*found.some, *mine)})
     marked = tags.of_all(tx, [one.id for one in found.some])
-    timers = _timers(tx, [one for one in found.some if one.holder is Holder.AGENT])
+    timers = _timers(board, [one for one in found.some if one.holder is Holder.AGENT])
     keys = transcript.keys_of(tx, set(told)) if told else {}
 
     def row(one: Conversation) -> Row:
@@ -215,8 +226,7 @@ def rows(tx: Transaction, viewer: Viewer, wanted: Chosen) -> Rows:
         rows=[row(one) for one in found.some],
         more=max(0, found.count - len(found.some)),
         is_many=found.count >= COUNTED,
-        queue=[drawn.row(one) for one in waiting],
-        asking=[drawn.row(one) for one in mine if _asks_since(one, viewer)],
+        knocks=_knocks(drawn, waiting, [one for one in mine if _asks_since(one, viewer)]),
         mentioned=[f"{keys[one]}!{mention}" for one, mention in told.items()],
         unread=sum(1 for one in mine if unseen.get(one.id)),
     )
@@ -239,6 +249,7 @@ class _Lists:
     waiting: list[Conversation]
     mine: list[Conversation]
     beyond: int  # of the queue that is not among who waits here
+    board: Board
 
     def found(self, show: Show, filters: Filters) -> _Found:
         """Return the conversations of a list."""
@@ -255,6 +266,9 @@ class _Lists:
                 fit = transcript.ids_of(self.tx, sorted(at, key=lambda one: at[one], reverse=True)[:LISTED], also)
                 some = sorted(transcript.these(self.tx, fit), key=lambda one: at[one.id], reverse=True)
                 return _Found(some, len(some))
+            case Show.OTHERS if self.board.held is not None and not filters.kept():
+                some = [one for one in self.board.held if one.agent_id != self.viewer.account.id]
+                return _Found(some[:LISTED], max(len(some), self.board.count[Holder.AGENT] - len(self.mine)))
             case Show.OTHERS | Show.BOT:
                 holder = Holder.AGENT if show is Show.OTHERS else Holder.BOT
                 some = transcript.list_of(self.tx, holder, limit=LISTED + 1, also=also)
@@ -296,10 +310,22 @@ class _Lists:
         return [one.id for one in among if find.lower() in one.last_text.lower()]
 
 
-def _theirs(tx: Transaction, account: Account, waiting: list[Conversation]) -> list[Conversation]:
+def _theirs(tx: Transaction, account: Account, board: Board) -> list[Conversation]:
     """Return who waits for somebody of this agent's teams, or of a team nobody works in."""
-    mine = members.teams_of(tx, account.id) | members.nobodys(tx)
-    return [one for one in waiting if one.team_id in mine or one.owner_id == account.id]
+    who = next((one for one in board.staff.members if one.account.id == account.id), None)
+    mine = (who.team_ids if who is not None else members.teams_of(tx, account.id)) | board.staff.nobodys
+    return [one for one in board.waiting if one.team_id in mine or one.owner_id == account.id]
+
+
+def _knocks(drawn: _Queue, waiting: list[Conversation], asking: list[Conversation]) -> Knocks:
+    everybody = [*asking, *waiting]
+    return Knocks(
+        news=[_news(one) for one in everybody],
+        asking=len(asking),
+        next=[drawn.row(one) for one in everybody[:NEXT]],
+        longest=drawn.row(asking[0]) if asking else None,
+        newest=drawn.row(waiting[-1]) if waiting else None,
+    )
 
 
 class _Queue:
@@ -392,16 +418,13 @@ def _later(one: Conversation, runs: Running | None, viewer: Viewer) -> str:
     return words.timer(runs, viewer.now) if runs is not None else ""
 
 
-def _timers(tx: Transaction, held: list[Conversation]) -> dict[str, Running]:
+def _timers(board: Board, held: list[Conversation]) -> dict[str, Running]:
     """Return the timer that runs out first in each conversation an agent has."""
     found: dict[str, Running] = {}
-    kept: dict[int, tuple[Hours, Standards]] = {}
     for one in held:
         if one.team_id is None or one.asked_at is None:
             continue
-        if one.team_id not in kept:
-            kept[one.team_id] = (teams.team(tx, one.team_id).hours, teams.standards(tx, one.team_id))
-        hours, standards = kept[one.team_id]
+        hours, standards = board.staff.paces[one.team_id]
         since = one.last_message_at if one.last_author is Author.CONTACT else None
         if since is not None and one.woke_at is not None:
             since = max(since, one.woke_at)

@@ -55,14 +55,14 @@ def messages(key: str) -> Response:
     with parts().ledger.reading() as tx:
         guard.who().require(Deed.READ)
         one = transcript.conversation(tx, key)
-        notes = assignments.notes_of(tx, one.id)
+        notes = assignments.notes_of(tx, transcript.merged_into(tx, one.id))
         if noted is not None:
             under = next((note.after_message_id for note in notes if note.id == noted), None)
             if under is None:
                 raise BadBody("(after is the id of a message or a note of this conversation)")
             after = under
         said = transcript.messages_after(tx, one.id, after, limit + 1)
-        by_wamid = transcript.quoted_by(tx, said)
+        by_wamid = transcript.quoted_by(tx, one.id, said)
         sent = files.of(tx, [message.id for message in said if message.type in MEDIA_MAX_BYTES])
     ends = said[limit - 1].id if len(said) > limit else None
     ordered = [((message.id, 0, 0), shapes.message(message, by_wamid, sent.get(message.id))) for message in said]

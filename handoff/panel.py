@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from bot.ledger import transcript
@@ -53,11 +54,12 @@ def read(
     one: Conversation,
     moves: list[Episode],
     *,
+    merged: Collection[int],
     names: dict[int, str],
     shown_from: Said | None,
 ) -> Panel:
     """Return what agents know of the contact of a conversation."""
-    known = profile.of(tx, one)
+    known = profile.of(tx, one, merged)
     over = [move for move in reversed(moves) if move.closed_at is not None]
     holds = one.holder is Holder.AGENT and one.agent_id == viewer.account.id
     return Panel(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -48,9 +49,12 @@ class Profile:
     note_at: datetime | None
 
 
-def of(tx: Transaction, one: Conversation) -> Profile:
-    """Return what agents know of the contact of a conversation, and of whoever turned out to be the same person."""
-    ids = _contacts(tx, one)
+def of(tx: Transaction, one: Conversation, merged: Collection[int] = ()) -> Profile:
+    """Return what agents know of the contact of a conversation, and of whoever turned out to be the same person.
+
+    `merged`: what `transcript.merged_into` says of it, where that is known already.
+    """
+    ids = {one.contact.id} if len(merged) == 1 else _contacts(tx, one)
     since = tx.execute(sa.select(sa.func.min(contacts.c.created_at)).where(contacts.c.id.in_(ids))).scalar_one()
     rows = tx.execute(
         sa.select(contact_fields).where(contact_fields.c.contact_id.in_(ids)).order_by(contact_fields.c.at)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
-from typing import Any, TypeVar
+from typing import Any
 
 from bot import clock
 from bot.errors import BadSettings
@@ -20,7 +20,6 @@ from handoff.addresses import require_url
 from handoff.caller import Caller
 from handoff.roles import Scope
 
-Made = TypeVar("Made")
 DAYS_MAX = 3650
 
 
@@ -85,13 +84,16 @@ def _token_add(asked: argparse.Namespace, settings: Settings) -> str:
         raise BadSettings(f"--days is a number from 1 to {DAYS_MAX}")
     ends_at = None if asked.days is None else now + timedelta(days=asked.days)
     scopes = [Scope(one) for one in asked.scope]
-    return _write(
-        settings, lambda tx: agents.add_token(tx, asked.email, now, name=asked.name, scopes=scopes, ends_at=ends_at)
+    return migrate.write(
+        settings,
+        lambda tx: agents.add_token(tx, asked.email, now, name=asked.name, scopes=scopes, ends_at=ends_at),
     )
 
 
 def _token_list(asked: argparse.Namespace, settings: Settings) -> str:
-    return _write(settings, lambda tx: "\n".join(map(_token, agents.tokens_of(tx, asked.email))) or "There are none.")
+    return migrate.write(
+        settings, lambda tx: "\n".join(map(_token, agents.tokens_of(tx, asked.email))) or "There are none."
+    )
 
 
 def _token(one: agents.Token) -> str:
@@ -102,7 +104,7 @@ def _token(one: agents.Token) -> str:
 
 
 def _token_revoke(asked: argparse.Namespace, settings: Settings) -> str:
-    ended = _write(settings, lambda tx: agents.end_token(tx, asked.id, clock.now()))
+    ended = migrate.write(settings, lambda tx: agents.end_token(tx, asked.id, clock.now()))
     return f"{ended.id} of {ended.email} is good for nothing any more."
 
 
@@ -116,7 +118,7 @@ def _hook_add(asked: argparse.Namespace, settings: Settings) -> str:
         _trail(tx, made.id, "made")
         return f"{made.id} {made.secret}"
 
-    return _write(settings, verb)
+    return migrate.write(settings, verb)
 
 
 def _trail(tx: Transaction, hook_id: int, what: str) -> None:
@@ -128,7 +130,7 @@ def _hook_list(_asked: argparse.Namespace, settings: Settings) -> str:
         state = f"off: {one.why}" if one.disabled_at else "failing" if one.failing_since else "on"
         return f"{one.id}  {one.url}  {one.channel or 'everybody'}  {state}"
 
-    return _write(settings, lambda tx: "\n".join(map(line, hooks.every(tx))) or "There are none.")
+    return migrate.write(settings, lambda tx: "\n".join(map(line, hooks.every(tx))) or "There are none.")
 
 
 def _hook_change(asked: argparse.Namespace, settings: Settings) -> str:
@@ -147,14 +149,4 @@ def _hook_change(asked: argparse.Namespace, settings: Settings) -> str:
         _trail(tx, asked.id, asked.verb)
         return f"{asked.id}: {asked.verb}"
 
-    return _write(settings, verb)
-
-
-def _write(settings: Settings, verb: Callable[[Transaction], Made]) -> Made:
-    ledger = Ledger(settings.database_url)
-    try:
-        migrate.require_head(ledger)
-        with ledger.writing() as tx:
-            return verb(tx)
-    finally:
-        ledger.close()
+    return migrate.write(settings, verb)

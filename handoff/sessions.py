@@ -87,12 +87,6 @@ def is_alive(now: datetime) -> Any:
     return (sessions.c.ends_at > now) & (sessions.c.seen_at > now - IDLES)
 
 
-def is_seen(tx: Transaction, cookie: str, now: datetime) -> bool:
-    """Say whether the session was seen within the minute, so that most requests write nothing."""
-    seen = tx.execute(sa.select(sessions.c.seen_at).where(sessions.c.hash == fingerprint(cookie))).scalar()
-    return seen is not None and seen > now - SEEN_EVERY
-
-
 def see(tx: Transaction, cookie: str, now: datetime) -> None:
     """Remember that somebody still works in this session."""
     tx.execute(sa.update(sessions).where(sessions.c.hash == fingerprint(cookie)).values(seen_at=now))

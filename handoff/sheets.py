@@ -32,11 +32,12 @@ def as_csv(head: Iterable[str], rows: Iterable[Iterable[str | int | float | None
     writer = csv.writer(out)
     writer.writerow(list(head))
     for row in rows:
-        writer.writerow([_safe(value) for value in row])
+        writer.writerow([harmless(value) for value in row])
     return out.getvalue()
 
 
-def _safe(value: str | int | float | None) -> str | int | float | None:
+def harmless(value: str | int | float | None) -> str | int | float | None:
+    """Return what stands in a cell so that no spreadsheet calculates it."""
     return f"'{value}" if isinstance(value, str) and value.startswith(FORMULA) else value
 
 

@@ -73,7 +73,12 @@ def put(tx: Transaction, key: str, account: Account, words: Collection[str], now
 
 def of(tx: Transaction, conversation_id: int) -> list[str]:
     """Return the tags of a conversation and of what was merged into it, by the alphabet."""
-    here = tags.c.conversation_id.in_(transcript.merged_into(tx, conversation_id))
+    return among(tx, transcript.merged_into(tx, conversation_id))
+
+
+def among(tx: Transaction, ids: Collection[int]) -> list[str]:
+    """Return the tags any of these conversations has, by the alphabet."""
+    here = tags.c.conversation_id.in_(ids)
     return list(tx.execute(sa.select(tags.c.word).distinct().where(here).order_by(tags.c.word)).scalars())
 
 

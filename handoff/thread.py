@@ -117,10 +117,9 @@ def found_beside(tx: Transaction, one: Conversation, said: list[Said]) -> Beside
     shown = (messages.c.conversation_id == one.id) & (messages.c.id >= (said[0].id if said else 0))
     shut = (messages.c.status == Status.FAILED) & (messages.c.error_code == SHUT)
     failed = sa.select(reports.c.message_id, reports.c.error).join(messages, messages.c.id == reports.c.message_id)
-    older = {message.reply_to for message in said if message.reply_to} - by_wamid.keys()
     return Beside(
         by_wamid,
-        by_wamid | {message.wamid: message for message in transcript.quoted(tx, one.id, older) if message.wamid},
+        transcript.quoted_by(tx, one.id, said),
         _reactions(said),
         files.of(tx, with_files),
         set(tx.execute(sa.select(messages.c.id).where(shown, shut)).scalars()),

@@ -22,7 +22,7 @@ from handoff.desk import viewer
 from handoff.pages import Frame
 from handoff.parts import parts
 from handoff.roles import Deed
-from handoff.viewing import Viewer, short
+from handoff.viewing import Choice, Viewer, short
 
 blueprint = Blueprint("updates", __name__, url_prefix="/updates")
 log = logging.getLogger(__name__)
@@ -46,15 +46,6 @@ class Count:
     number: int
     meaning: str
     bad: bool = False
-
-
-@dataclass(frozen=True)
-class Choice:
-    """One way to filter a list."""
-
-    state: str
-    label: str
-    chosen: bool
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,15 @@ class Viewer:
     tz: tzinfo
 
 
+@dataclass(frozen=True)
+class Choice:
+    """One thing to choose from in a form: what is sent, what is read, and whether it is chosen now."""
+
+    value: str
+    label: str
+    chosen: bool
+
+
 def name_of(one: Conversation) -> str:
     """Return what to call a contact: by name, else by number, else by the username of who hides it."""
     contact = one.contact

@@ -9,6 +9,7 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from typing import TypeVar
 
 from bot import ladder
 from bot.alerts import Alert, Alerts
@@ -46,6 +47,9 @@ class Watching:
     close_idle: timedelta = NEVER  # what an agent has and nobody has written in for so long is given back
     window_template: tuple[str, str] | None = None  # name and language: sent before a window closes
     bot_invited: bool = True  # it hears what contacts tap while they wait
+
+
+Done = TypeVar("Done")
 
 
 class Watch:
@@ -99,10 +103,13 @@ class Watch:
             log.exception("a duty failed", extra={"action": "duty_failed", "duty": what})
 
     def _admit_broken(self) -> None:
-        self._write(lambda tx, now: promises.admit_broken(tx, now, self._late))
+        self._if(promises.is_due, lambda tx, now: promises.admit_broken(tx, now, self._late))
 
     def _keep_windows_open(self) -> None:
-        self._write(lambda tx, now: promises.keep_windows_open(tx, now, self._still, self._template(tx)))
+        self._if(
+            promises.is_due,
+            lambda tx, now: promises.keep_windows_open(tx, now, self._still, self._template(tx)),
+        )
 
     def _template(self, tx: Transaction) -> Template | None:
         """Return the template that is sent before a window closes, if Meta takes it as it is."""
@@ -115,30 +122,27 @@ class Watch:
             return None
         return Template(found.name, found.language, text=found.body)
 
-    def _write(self, verb: Callable[[Transaction, datetime], int]) -> None:
+    def _if(
+        self, is_due: Callable[[Transaction, datetime], bool], verb: Callable[[Transaction, datetime], Done]
+    ) -> Done | None:
+        """Do what is due; mostly nothing is, and a look holds up no one."""
         now = self._now()
         with self._ledger.reading() as tx:
-            if not promises.is_due(tx, now):
-                return
+            if not is_due(tx, now):
+                return None
         with self._ledger.writing() as tx:
-            verb(tx, now)
+            return verb(tx, now)
 
     def _wake(self) -> None:
         """Wake what agents have put aside, when its time has come or the contact has written."""
-        now = self._now()
-        with self._ledger.reading() as tx:
-            if not snoozes.is_due(tx, now):
-                return
-        with self._ledger.writing() as tx:
-            snoozes.wake_due(tx, now)
+        self._if(snoozes.is_due, snoozes.wake_due)
 
     def _thank(self) -> None:
         """Thank contacts who have said how they found the people."""
-        with self._ledger.reading() as tx:
-            if not ratings.is_due(tx):
-                return
-        with self._ledger.writing() as tx:
-            ratings.thank(tx, self._now(), lambda csat: self._catalogue.say(THANKS[csat]))
+        self._if(
+            lambda tx, _: ratings.is_due(tx),
+            lambda tx, now: ratings.thank(tx, now, lambda csat: self._catalogue.say(THANKS[csat])),
+        )
 
     def _keep_waits(self) -> None:
         """Write down how long contacts wait for answers, and which timers have run out."""
@@ -152,25 +156,19 @@ class Watch:
 
     def _watch_loops(self) -> None:
         """Raise an alarm over conversations that go back and forth."""
-        with self._ledger.reading() as tx:
-            if not returns.is_due(tx):
-                return
-        with self._ledger.writing() as tx:
-            returns.keep_alarm(tx, self._now())
+        self._if(lambda tx, _: returns.is_due(tx), returns.keep_alarm)
 
     def close_idle(self) -> int:
         """Give back to the bot what agents have and nothing more is said in; return how many."""
-        now, after = self._now(), self._watching.close_idle
+        after, words = self._watching.close_idle, self._catalogue.say("utter_handoff_idle")
         if after == NEVER:
             return 0
-        with self._ledger.reading() as tx:
-            if not idle.is_due(tx, now, after):
-                return 0
-        with self._ledger.writing() as tx:
-            closed = idle.close(tx, now, after, self._catalogue.say("utter_handoff_idle"))
+        closed = self._if(
+            lambda tx, now: idle.is_due(tx, now, after), lambda tx, now: idle.close(tx, now, after, words)
+        )
         if closed:
             log.info("%d idle conversations were given back", closed, extra={"action": "closed_idle"})
-        return closed
+        return closed or 0
 
     def _bring_back(self) -> None:
         """Put back into the queue what agents have left, or keep waiting for too long."""
@@ -191,12 +189,7 @@ class Watch:
 
     def _give(self) -> None:
         """Give who waits to agents, where their team wants that."""
-        now = self._now()
-        with self._ledger.reading() as tx:
-            if not giving.is_due(tx, now):
-                return
-        with self._ledger.writing() as tx:
-            giving.give(tx, now)
+        self._if(giving.is_due, giving.give)
 
     def _prune_audit(self) -> None:
         """Forget the part of the audit log that is too old to keep, a piece at a time."""

@@ -138,11 +138,18 @@ def _answers(url: str) -> bool:
         engine.dispose()
 
 
+_GIVEN: set[int] = set()
+
+
 def free_port() -> int:
-    """Return a port nobody listens on just now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """Return a port nobody listens on just now; never the same one twice."""
+    while True:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = int(probe.getsockname()[1])
+        if port not in _GIVEN:
+            _GIVEN.add(port)
+            return port
 
 
 def eventually(look: object, within_s: float = 10.0, every_s: float = 0.05) -> object:

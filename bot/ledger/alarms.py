@@ -33,9 +33,10 @@ def raise_alarm(tx: Transaction, name: str, words: str, now: datetime) -> bool:
     return False
 
 
-def clear(tx: Transaction, name: str) -> bool:
-    """Clear it; say whether it was raised."""
-    return bool(tx.execute(sa.delete(alarms).where(alarms.c.name == name)).rowcount)
+def clear(tx: Transaction, name: str, *, unless: Any = None) -> bool:
+    """Clear it, unless there is a row of this query (asked in the same breath); say whether it was cleared."""
+    which = alarms.c.name == name if unless is None else (alarms.c.name == name) & ~unless.exists()
+    return bool(tx.execute(sa.delete(alarms).where(which)).rowcount)
 
 
 def is_raised(tx: Transaction, name: str) -> bool:

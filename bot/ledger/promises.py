@@ -65,7 +65,7 @@ def columns(made: Promise, now: datetime) -> dict[str, Any]:
 
 def order(tx: Transaction, now: datetime) -> list[int]:
     """Return the conversations of the queue, who must be answered soonest first."""
-    found = _rows(tx, _WAITS, limit=None).all()
+    found = tx.execute(_ORDERED).all()
     places = {row.id: row.conversation_id for row in found}
     return [places[one.handoff_id] for one in in_order([_as_waiting(row) for row in found], now)]
 
@@ -75,9 +75,23 @@ def _waiting(tx: Transaction, team_id: int, now: datetime) -> list[Waiting]:
 
 
 _WAITS = (conversations.c.holder == Holder.QUEUE) & handoffs.c.closed_at.is_(None)
+_BROKEN = (
+    sa.select(handoffs.c.asked_at)
+    .join(conversations, conversations.c.id == handoffs.c.conversation_id)
+    .where(_WAITS, handoffs.c.broken_at.is_not(None))
+)
+_ORDERED = (  # what `_as_waiting` wants to know, and no more: every desk asks for it again and again
+    sa.select(
+        handoffs.c.id, handoffs.c.conversation_id, handoffs.c.reason, handoffs.c.due_at, handoffs.c.asked_at,
+        handoffs.c.joined_to, conversations.c.window_ends,
+    )
+    .join(conversations, conversations.c.id == handoffs.c.conversation_id)
+    .where(_WAITS)
+    .order_by(handoffs.c.id)
+)  # fmt: skip
 
 
-def _rows(tx: Transaction, *which: Any, limit: int | None = SEEN) -> Any:
+def _rows(tx: Transaction, *which: Any, limit: int = SEEN) -> Any:
     return tx.execute(
         sa.select(handoffs, conversations.c.window_ends, conversations.c.key, contacts.c.blocked_at)
         .join(conversations, conversations.c.id == handoffs.c.conversation_id)
@@ -107,10 +121,10 @@ def _history(tx: Transaction, team: Team, now: datetime) -> list[Waited]:
 
 
 def is_due(tx: Transaction, now: datetime) -> bool:
-    """Say whether anything has to be done for anybody who waits, or the alarm to be cleared: only a look."""
+    """Say whether anything has to be done for anybody who waits, or the alarm to be raised or cleared: only a look."""
     overdue = (handoffs.c.due_at <= now) & handoffs.c.broken_at.is_(None)
     found = _rows(tx, _WAITS, overdue | _closing(now), limit=1).first()
-    return found is not None or alarms.is_raised(tx, ALARM)
+    return found is not None or alarms.is_raised(tx, ALARM) or tx.execute(_BROKEN.limit(1)).first() is not None
 
 
 def admit_broken(tx: Transaction, now: datetime, tell: Tell) -> int:
@@ -135,15 +149,10 @@ def admit_broken(tx: Transaction, now: datetime, tell: Tell) -> int:
 
 def _keep_alarm(tx: Transaction, now: datetime) -> None:
     """Raise the alarm while somebody waits whose promise is broken; clear it when all of them are seen to."""
-    broken = _WAITS & handoffs.c.broken_at.is_not(None)
-    find = (
-        sa.select(sa.func.count(), sa.func.min(handoffs.c.asked_at))
-        .select_from(handoffs.join(conversations, conversations.c.id == handoffs.c.conversation_id))
-        .where(broken)
-    )
-    count, since = tx.execute(find).one()
+    asked = [row.asked_at for row in tx.execute(_BROKEN)]
+    count, since = len(asked), min(asked, default=now)
     if not count:
-        alarms.clear(tx, ALARM)
+        alarms.clear(tx, ALARM, unless=_BROKEN)  # another watch may be admitting one right now
         return
     who = "A contact waits" if count == 1 else f"{count} contacts wait"
     words = f"{who} longer than promised, the longest since {since:%d %b %H:%M} UTC. Take them in the desk's queue."

@@ -124,8 +124,13 @@ def _card(contact_id: int, row: Any) -> ContactCard:
 
 def conversation(tx: Transaction, key: str) -> Conversation:
     """Return one conversation; of one that was merged into another, the other."""
+    if not says.can_be_kept(key):
+        raise UnknownConversation(f"(key {key})")
+    here = (conversations.c.key == key) & conversations.c.merged_into.is_(None)
+    if found := _conversations(tx, here, limit=1):
+        return found[0]
     merged = sa.select(conversations.c.id, conversations.c.merged_into)
-    row = tx.execute(merged.where(conversations.c.key == key)).first() if says.can_be_kept(key) else None
+    row = tx.execute(merged.where(conversations.c.key == key)).first()
     while row is not None and row.merged_into is not None:
         row = tx.execute(merged.where(conversations.c.id == row.merged_into)).first()
     if row is None:
@@ -297,56 +302,66 @@ def queue(tx: Transaction, now: datetime, limit: int = 200) -> list[Conversation
     return [found[one] for one in ids if one in found]
 
 
+_NEWEST = (
+    sa.select(sa.func.max(messages.c.id))
+    .where(messages.c.conversation_id == conversations.c.id)
+    .correlate(conversations)
+    .scalar_subquery()
+)
+_LAST = messages.alias("last")
+_ALL = (  # put together once, with what `Conversation` holds and no more: it is asked for all day
+    sa.select(
+        conversations.c.id,
+        conversations.c.key,
+        conversations.c.contact_id,
+        conversations.c.holder,
+        conversations.c.agent_id,
+        conversations.c.agent_name,
+        conversations.c.epoch,
+        conversations.c.window_ends,
+        conversations.c.last_message_at,
+        conversations.c.phone_number_id,
+        contacts.c.phone,
+        contacts.c.name,
+        contacts.c.bsuid,
+        contacts.c.username,
+        contacts.c.blocked_at,
+        contacts.c.marketing_stopped_at,
+        handoffs.c.reason,
+        handoffs.c.wish,
+        handoffs.c.slots,
+        handoffs.c.asked_at,
+        handoffs.c.taken_at,
+        handoffs.c.due_at,
+        handoffs.c.broken_at,
+        handoffs.c.owner_id,
+        handoffs.c.agent_name.label("had_by"),
+        handoffs.c.team_id,
+        teams.c.name.label("team"),
+        handoffs.c.needs,
+        handoffs.c.given_because,
+        handoffs.c.promised_at,
+        handoffs.c.evidence,
+        handoffs.c.returns,
+        handoffs.c.joined_to,
+        handoffs.c.first_answer_at,
+        handoffs.c.snoozed_at,
+        handoffs.c.snoozed_until,
+        handoffs.c.woke_at,
+        _LAST.c.text.label("last_text"),
+        _LAST.c.author.label("last_author"),
+        _LAST.c.type.label("last_type"),
+    )
+    .join(contacts, contacts.c.id == conversations.c.contact_id)
+    .outerjoin(handoffs, (handoffs.c.conversation_id == conversations.c.id) & handoffs.c.closed_at.is_(None))
+    .outerjoin(teams, teams.c.id == handoffs.c.team_id)
+    .outerjoin(_LAST, _LAST.c.id == _NEWEST)
+    .order_by(conversations.c.last_message_at.desc(), conversations.c.id)
+)
+
+
 def _conversations(tx: Transaction, *which: Any, limit: int) -> list[Conversation]:
-    newest = (
-        sa.select(sa.func.max(messages.c.id))
-        .where(messages.c.conversation_id == conversations.c.id)
-        .correlate(conversations)
-        .scalar_subquery()
-    )
-    last = messages.alias("last")
-    rows = tx.execute(
-        sa.select(
-            conversations,
-            contacts.c.phone,
-            contacts.c.name,
-            contacts.c.bsuid,
-            contacts.c.username,
-            contacts.c.blocked_at,
-            contacts.c.marketing_stopped_at,
-            handoffs.c.reason,
-            handoffs.c.wish,
-            handoffs.c.slots,
-            handoffs.c.asked_at,
-            handoffs.c.taken_at,
-            handoffs.c.due_at,
-            handoffs.c.broken_at,
-            handoffs.c.owner_id,
-            handoffs.c.agent_name.label("had_by"),
-            handoffs.c.team_id,
-            teams.c.name.label("team"),
-            handoffs.c.needs,
-            handoffs.c.given_because,
-            handoffs.c.promised_at,
-            handoffs.c.evidence,
-            handoffs.c.returns,
-            handoffs.c.joined_to,
-            handoffs.c.first_answer_at,
-            handoffs.c.snoozed_at,
-            handoffs.c.snoozed_until,
-            handoffs.c.woke_at,
-            last.c.text.label("last_text"),
-            last.c.author.label("last_author"),
-            last.c.type.label("last_type"),
-        )
-        .join(contacts, contacts.c.id == conversations.c.contact_id)
-        .outerjoin(handoffs, (handoffs.c.conversation_id == conversations.c.id) & handoffs.c.closed_at.is_(None))
-        .outerjoin(teams, teams.c.id == handoffs.c.team_id)
-        .outerjoin(last, last.c.id == newest)
-        .where(*which)
-        .order_by(conversations.c.last_message_at.desc(), conversations.c.id)
-        .limit(limit)
-    )
+    rows = tx.execute(_ALL.where(*which).limit(limit))
     return [
         Conversation(
             id=row.id,
@@ -406,15 +421,16 @@ def message(tx: Transaction, message_id: int) -> Said | None:
     return found[0] if found else None
 
 
-def quoted_by(tx: Transaction, said: list[Said]) -> dict[str, Said]:
-    """Return the messages that these quote or react to, and these, by their wamids."""
+def quoted_by(tx: Transaction, conversation_id: int, said: list[Said]) -> dict[str, Said]:
+    """Return the messages of a conversation that these of it quote or react to, and these, by their wamids."""
     wanted = {one.reply_to for one in said} | {
         one.content.wamid for one in said if isinstance(one.content, says.Reaction)
     }
     known = {one.wamid: one for one in said if one.wamid}
     missing = [wamid for wamid in wanted if wamid and wamid not in known]
     if missing:
-        rows = tx.execute(sa.select(messages).where(messages.c.wamid.in_(missing))).all()
+        theirs = (messages.c.conversation_id == conversation_id) & messages.c.wamid.in_(missing)
+        rows = tx.execute(sa.select(messages).where(theirs)).all()
         known |= {one.wamid: one for one in _said(rows) if one.wamid}
     return known
 
@@ -424,12 +440,6 @@ def messages_of(tx: Transaction, conversation_id: int, limit: int = 1000, *, sin
     mine = (messages.c.conversation_id == conversation_id) & (messages.c.id >= since)
     rows = tx.execute(sa.select(messages).where(mine).order_by(messages.c.id.desc()).limit(limit)).all()
     return _said(list(reversed(rows)))
-
-
-def quoted(tx: Transaction, conversation_id: int, wamids: Collection[str]) -> list[Said]:
-    """Return the messages of a conversation that have these wamids."""
-    named = (messages.c.conversation_id == conversation_id) & messages.c.wamid.in_(wamids)
-    return _said(tx.execute(sa.select(messages).where(named)).all()) if wamids else []
 
 
 def earlier(tx: Transaction, conversation_id: int, before: int, count: int) -> int | None:

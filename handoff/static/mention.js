@@ -2,7 +2,9 @@
 import { $ } from "./swap.js";
 
 let people = null, field = null, found = [], at = 0;
-const load = async () => (people ??= (await (await fetch("/colleagues", { headers: { "HX-Request": "true" } })).text()).split("\n").filter(Boolean).map((line) => line.split("\t")));
+const load = () => (people ??= fetch("/colleagues", { headers: { "HX-Request": "true" } })
+  .then((answer) => answer.text())
+  .then((text) => text.split("\n").filter(Boolean).map((line) => line.split("\t")), () => ((people = null), [])));  // asked for once; again after a failure
 const box = document.body.appendChild(Object.assign(document.createElement("ul"), { id: "mentions", className: "mentions", hidden: true }));
 box.setAttribute("role", "listbox");
 box.setAttribute("aria-label", "Colleagues to mention");
@@ -38,9 +40,10 @@ const choose = (n) => {
 document.addEventListener("input", async ({ target }) => {
   if (!target.matches("#note textarea")) return;
   field = target;
-  const word = begun()?.[1].toLowerCase();
-  if (word === undefined) return close();
+  if (!begun()) return close();
   const everybody = await load();
+  const word = begun()?.[1].toLowerCase();  // by now: the names may have come after the next letters, or after the whole note
+  if (word === undefined) return close();
   found = everybody.filter(([handle, name]) => handle.toLowerCase().startsWith(word) || name.toLowerCase().split(" ").some((part) => part.startsWith(word))).slice(0, 6);
   at = 0;
   found.length && document.activeElement === field ? draw() : close();

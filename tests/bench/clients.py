@@ -2,7 +2,7 @@
 
 Run as a process of its own: `python -m tests.bench.clients BASE PLAN SECONDS`. PLAN is a JSON list of
 {"cookie", "show", "key", "cursor"}; what they saw is printed at the end as JSON: {"seen": [[desk, n, at]], "fetched":
-{...}}. `at` is the machine's monotonic clock, which all processes share.
+{...}, "took": {what: [seconds]}}. `at` is the machine's monotonic clock, which all processes share.
 """
 
 from __future__ import annotations
@@ -67,6 +67,7 @@ class Desk:
     plan: dict[str, str]
     session: aiohttp.ClientSession
     fetched: Counter[str]
+    took: dict[str, list[float]]
     seen: dict[int, float] = field(default_factory=dict)
     is_open: bool = False
 
@@ -107,6 +108,7 @@ class Desk:
                 raise
 
     async def _fetch(self, path: str) -> None:
+        asked = time.monotonic()
         try:
             async with self.session.get(self.base + path, headers=self._headers() | {"HX-Request": "true"}) as answer:
                 body = await answer.read()
@@ -115,7 +117,9 @@ class Desk:
             return
         now = time.monotonic()
         what = path.split("?", maxsplit=1)[0].rsplit("/", maxsplit=1)[-1]
-        self.fetched[what if what in {"list", "live"} else "page"] += 1
+        what = what if what in {"list", "live"} else "page"
+        self.fetched[what] += 1
+        self.took[what].append(now - asked)
         self.fetched["bytes"] += len(body)
         if answer.status != 200:
             self.fetched[f"status {answer.status}"] += 1
@@ -129,9 +133,10 @@ class Desk:
 async def look(base: str, plans: list[dict[str, str]], seconds: float) -> dict[str, object]:
     """Keep all desks open for so long; return what they saw."""
     fetched: Counter[str] = Counter()
+    took: dict[str, list[float]] = {"page": [], "list": [], "live": []}
     until = time.monotonic() + seconds
     async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=30)) as session:
-        desks = [Desk(n, base, plan, session, fetched) for n, plan in enumerate(plans)]
+        desks = [Desk(n, base, plan, session, fetched, took) for n, plan in enumerate(plans)]
         tasks = []
         for desk in desks:  # they come one after the other, as people do
             tasks.append(asyncio.create_task(desk.run(until)))
@@ -140,7 +145,8 @@ async def look(base: str, plans: list[dict[str, str]], seconds: float) -> dict[s
             await asyncio.sleep(0.1)
         print("open", flush=True)
         await asyncio.gather(*tasks, return_exceptions=True)
-    return {"seen": [[desk.n, n, at] for desk in desks for n, at in desk.seen.items()], "fetched": dict(fetched)}
+    seen = [[desk.n, n, at] for desk in desks for n, at in desk.seen.items()]
+    return {"seen": seen, "fetched": dict(fetched), "took": took}
 
 
 def main() -> int:

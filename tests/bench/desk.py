@@ -29,7 +29,7 @@ import requests
 import sqlalchemy as sa
 from playwright.sync_api import Page, sync_playwright
 
-from bot import clock
+from bot import clock, launch
 from bot.ledger import changes, handoffs, inbox, outbox
 from bot.ledger.tables import conversations
 from bot.ledger.transaction import Ledger, Transaction
@@ -106,9 +106,8 @@ def _furnish(tx: Transaction, world: World, room: list[tuple[int, str]], n: int,
 def a_desk(database_url: str) -> Iterator[str]:
     """The desk as bot/launch.py starts it."""
     base = f"http://127.0.0.1:{free_port()}"
-    command = ["-k", "gthread", "--threads", "256", "--graceful-timeout", "5", "--no-control-socket"]
     process = subprocess.Popen(
-        [sys.executable, "-m", "gunicorn", *command, "-b", base.removeprefix("http://"), "--log-level", "warning",
+        [sys.executable, "-m", *launch.DESK.split(), "-b", base.removeprefix("http://"), "--log-level", "warning",
          "handoff.app:create_app()"],
         env=os.environ | {"DATABASE_URL": database_url},
     )  # fmt: skip
@@ -260,6 +259,9 @@ def _report(
     report.line("commit_to_screen_p50_ms", statistics.median(screen) if screen else float("inf"))
     report.line("commit_to_screen_p95_ms", percentile(screen, 0.95), P95_BAR_MS, at_most)
     report.line("commit_to_screen_max_ms", max(screen, default=float("inf")))
+    for what, seconds_each in told["took"].items():  # type: ignore[attr-defined]
+        report.line(f"desks_{what}_answered_p50_ms", statistics.median(seconds_each) * 1000)
+        report.line(f"desks_{what}_answered_p95_ms", percentile(seconds_each, 0.95) * 1000)
     for what, count in sorted(fetched.items()):
         report.line(f"desks_{what.replace(' ', '_')}_per_s", count / seconds)
     report.line("failed_requests", fetched.get("failed", 0) + fetched.get("broken streams", 0), 0, equal)

@@ -19,7 +19,7 @@ from bot.ledger.transaction import Ledger
 from bot.vocabulary import Role
 from handoff import found, opened, pages
 from handoff.found import Asked
-from handoff.pages import Show
+from handoff.pages import Chosen, Show
 from handoff.roles import Account
 from handoff.viewing import Viewer
 from tests.bench.seeds import NAMES, THINGS, TOWNS, Seeded
@@ -83,7 +83,7 @@ def explained(ledger: Ledger, seeded: Seeded) -> Iterator[str]:
     """Yield what each page asks the database, and how the database goes about it."""
     viewer = Viewer(Account(1, "ann@fernhill.example", "Ann", Role.AGENT), clock.now(), timezone.utc)
     looks: dict[str, Callable[[Any], object]] = {
-        **{f"list {show.value}": lambda tx, show=show: pages.rows(tx, viewer, show, "") for show in Show},
+        **{f"list {show.value}": lambda tx, show=show: pages.rows(tx, viewer, Chosen(show)) for show in Show},
         "conversation": lambda tx: opened.read(tx, viewer, seeded.longest),
         "search of a common word": lambda tx: found.read(tx, viewer, Asked("order")),
         "search of a rare one": lambda tx: found.read(tx, viewer, Asked("FH31337")),

@@ -27,7 +27,7 @@ import requests
 import sqlalchemy as sa
 from argon2 import PasswordHasher
 
-from bot import clock
+from bot import clock, launch
 from bot.ledger import handoffs, inbox, needs, teams
 from bot.ledger.tables import conversations
 from bot.ledger.tables import handoffs as handoffs_table
@@ -274,8 +274,7 @@ def running(database_url: str, desks: int) -> Iterator[list[str]]:
     """Run desks, as bot/launch.py starts them, and the watch; yield the desks' addresses."""
     env = os.environ | {"DATABASE_URL": database_url, "BATON_AGENT_AWAY_MIN": "0.2", "BATON_AGENT_SILENT_MIN": "0.5"}
     urls = [f"http://127.0.0.1:{free_port()}" for _ in range(desks)]
-    desk = "gunicorn -k gthread --threads 256 --graceful-timeout 5 --no-control-socket"
-    commands = [[*desk.split(), "-b", url.removeprefix("http://"), "handoff.app:create_app()"] for url in urls]
+    commands = [[*launch.DESK.split(), "-b", url.removeprefix("http://"), "handoff.app:create_app()"] for url in urls]
     with ExitStack() as stack, tempfile.TemporaryFile() as log:
         for command in (*commands, ["handoff", "watch"]):
             process = subprocess.Popen([sys.executable, "-m", *command], env=env, cwd=ROOT, stdout=log, stderr=log)

@@ -90,7 +90,7 @@ def _looks(ledger: Ledger, who: Api, clock: Clock) -> dict[Show, object]:
     with ledger.reading() as tx:
         viewer = Viewer(who.account, clock.now, NOW.tzinfo)  # type: ignore[arg-type]
         found = {show: pages.rows(tx, viewer, Chosen(show)) for show in Show}
-    return {show: (rows.rows, [row.news for row in rows.queue + rows.asking]) for show, rows in found.items()}
+    return {show: (rows.rows, rows.knocks.news) for show, rows in found.items()}
 
 
 def test_a_tab_hears_of_the_conversation_it_shows_and_of_no_other(ledger: Ledger) -> None:

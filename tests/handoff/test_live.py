@@ -17,7 +17,7 @@ import pytest
 import requests
 from flask.testing import FlaskClient
 
-from bot import clock
+from bot import clock, launch
 from bot.ledger import changes
 from bot.ledger.transaction import Ledger
 from bot.vocabulary import Change
@@ -31,7 +31,7 @@ def a_server(url: str) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
     """The desk as the launcher starts it."""
     base = f"http://127.0.0.1:{parts.free_port()}"
     process = subprocess.Popen(
-        [sys.executable, "-m", "gunicorn", "-k", "gthread", "--threads", "256", "-b", base.removeprefix("http://"),
+        [sys.executable, "-m", *launch.DESK.split(), "-b", base.removeprefix("http://"),
          "--log-level", "warning", "handoff.app:create_app()"],
         env=os.environ | {"DATABASE_URL": url},
     )  # fmt: skip

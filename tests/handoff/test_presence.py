@@ -10,13 +10,14 @@ import sqlalchemy as sa
 from bot.content.catalogue import Catalogue
 from bot.conversation import wants_an_answer
 from bot.ledger import handoffs, outbox, teams, transcript
+from bot.ledger.tables import handoffs as handoffs_table
 from bot.ledger.tables import messages
 from bot.ledger.transaction import Ledger
 from bot.messages import Reaction, Text
 from bot.settings import ROOT
 from bot.vocabulary import Author, Holder, Role, Status
 from handoff import agents, entry, pages
-from handoff.pages import Chosen
+from handoff.pages import Chosen, Show
 from handoff.presence import Patience
 from handoff.roles import Account
 from handoff.sessions import From
@@ -152,6 +153,22 @@ def test_the_agent_who_is_back_soon_sees_it_first(office: Office) -> None:
     office.takes(13 * MINUTE)
     with office.ledger.reading() as tx:
         assert transcript.conversation(tx, office.key).holder is Holder.AGENT
+
+
+def test_what_is_held_keeps_its_timer_when_its_team_is_retired(office: Office) -> None:
+    office.takes()
+
+    def timer() -> str:
+        with office.ledger.reading() as tx:
+            viewer = Viewer(office.ann, later(2 * MINUTE), NOW.tzinfo or None)  # type: ignore[arg-type]
+            return pages.rows(tx, viewer, Chosen(Show.MINE)).rows[0].due
+
+    before = timer()
+    with office.ledger.writing() as tx:
+        made = teams.make(tx, "Returns")
+        tx.execute(sa.update(handoffs_table).values(team_id=made.id))
+        teams.retire(tx, made.id, later(MINUTE))
+    assert timer() == before != ""
 
 
 def test_with_patience_for_ever_nothing_comes_back(office: Office) -> None:

@@ -273,6 +273,7 @@ def ada_at(chromium: Browser, base: str, ledger: Ledger, clock: Clock, **also: o
     if page.viewport_size == {"width": 390, "height": 844}:
         page.locator("#me").click()
     page.get_by_role("link", name="Updates").click()
+    page.wait_for_url("**/updates**")  # its scripts, too: before them a form works, but as in a browser without any
     return page
 
 

@@ -22,7 +22,7 @@ from bot.settings import ROOT
 from bot.vocabulary import Author
 from handoff.watch import Watch, Watching
 from tests.bot.mailserver import MailServer
-from tests.factories import NOW, SAM, a_turn, ended, handed_off, later, taken
+from tests.factories import NOW, SAM, a_turn, ended, handed_off, later, says_only, taken
 from tests.parts import eventually
 
 CATALOGUE = Catalogue.load(ROOT / "data" / "responses")
@@ -133,6 +133,17 @@ def test_two_watches_tell_the_contact_once(ledger: Ledger, pager: Pager) -> None
     with ledger.reading() as tx:
         said = transcript.messages_of(tx, transcript.conversation(tx, key).id)
         assert sum(one.author is Author.DESK for one in said) == 1
+        assert [one.name for one in alarms.raised(tx)] == [promises.ALARM]
+
+
+def test_the_alarm_is_there_while_somebody_waits_in_vain_whatever_became_of_it(ledger: Ledger, pager: Pager) -> None:
+    waits(ledger)
+    looks(ledger, pager, 16 * 60)
+    with ledger.writing() as tx:
+        assert alarms.clear(tx, promises.ALARM)
+    looks(ledger, pager, 16 * 60 + 5)
+    with ledger.writing() as tx:
+        promises.admit_broken(tx, later(16 * 60 + 6), says_only("Sorry"))  # as a second watch that found nobody to tell
         assert [one.name for one in alarms.raised(tx)] == [promises.ALARM]
 
 

@@ -79,6 +79,13 @@ class House:
         logs = sorted((self.home / "logs").glob("*.log"))
         return "\n".join(f"== {log.name}\n{log.read_text(errors='replace')[-1500:]}" for log in logs)
 
+    def health(self) -> str:
+        """What the desk says of how everybody is, for a failing test."""
+        try:
+            return requests.get(f"{self.desk_url}/health", timeout=10).text
+        except OSError as error:
+            return f"the desk does not say: {error}"
+
     def stop(self, signum: int = signal.SIGTERM) -> float:
         """Stop; return the seconds it took. What was sent must have been as Meta wants it, and no log tells of it."""
         complaints, said = list[str](), set[str]()
@@ -158,7 +165,7 @@ class House:
             return next((text for text in self.heard(phone)[after:] if re.search(pattern, text, re.I | re.S)), None)
 
         found = eventually(look, within_s)
-        assert found, f"never heard {pattern!r}; the phone has {self.heard(phone)}\n{self.last_words()}"
+        assert found, f"never heard {pattern!r}; the phone has {self.heard(phone)}\n{self.health()}\n{self.last_words()}"
         return str(found)
 
     # --- the agent

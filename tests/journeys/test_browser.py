@@ -103,7 +103,7 @@ def test_the_whole_story_in_two_windows(browser: Browser, house: House, phone: s
     # The contact asks for a person; both desks see it come, with the transcript.
     writes(contact, "I'd like to talk to a person")
     row = agent.locator(".row", has_text=name)
-    expect(row).to_be_visible()
+    expect(row).to_be_visible(timeout=WITHIN_MS)  # the bot thinks first
     expect(colleague.locator(".row", has_text=name)).to_be_visible()
     picture(agent, "desk-queue")
     row.click()
