@@ -20,18 +20,20 @@ def house(
     """A running Baton on each database, shared by all journeys; each test brings contacts of its own.
 
     A Baton takes longer to start than a journey through it: with xdist the journeys on one database stay together. Its
-    clock may be days ahead of ours, for some journeys last that long: ask `house.now()`.
+    clock may be days ahead of ours, for some journeys last that long: ask `house.now()`. Nothing is closed as idle
+    before two days: by default that happens in the seconds in which WhatsApp's window closes, which is a journey here.
     """
+    idle = {"BATON_CLOSE_IDLE_H": "48"}
     home = tmp_path_factory.mktemp("home")
     if request.param == "sqlite":
-        running = LaterHouse(home).start()
+        running = LaterHouse(home, **idle).start()
         yield running
         running.stop()
         return
     if postgres.url is None:
         parts.skip(postgres.why_not)
     name = f"baton_test_{secrets.token_hex(6)}"
-    running = LaterHouse(home, postgres.make(name)).start()
+    running = LaterHouse(home, postgres.make(name), **idle).start()
     yield running
     running.stop()
     postgres.drop(name)

@@ -77,7 +77,8 @@ class House:
     def last_words(self) -> str:
         """The ends of the logs, for a failing test."""
         logs = sorted((self.home / "logs").glob("*.log"))
-        return "\n".join(f"== {log.name}\n{log.read_text(errors='replace')[-1500:]}" for log in logs)
+        ends = (f"== {log.name}\n{log.read_text(errors='replace')[-1500:]}" for log in logs)
+        return "\n".join((self.health(), *ends))
 
     def health(self) -> str:
         """What the desk says of how everybody is, for a failing test."""
@@ -165,7 +166,7 @@ class House:
             return next((text for text in self.heard(phone)[after:] if re.search(pattern, text, re.I | re.S)), None)
 
         found = eventually(look, within_s)
-        assert found, f"never heard {pattern!r}; the phone has {self.heard(phone)}\n{self.health()}\n{self.last_words()}"
+        assert found, f"never heard {pattern!r}; the phone has {self.heard(phone)}\n{self.last_words()}"
         return str(found)
 
     # --- the agent

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import time
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from bot.settings import ROOT
 from tests.journeys.house import House
 from tests.parts import eventually
 
+SEEN_BY_ALL_S = 0.1  # each process looks at the clock every 0.02 s
 CLOCKWORK = Path(__file__).parent / "clockwork"
 
 
@@ -35,6 +37,7 @@ class LaterHouse(House):
         there = self._clock.with_suffix(".next")
         there.write_text(str(ahead))
         there.replace(self._clock)  # nobody reads half a number
+        time.sleep(SEEN_BY_ALL_S)  # else what is said now may be days old for who has not looked yet
         return self.now()
 
     def until(self, hour: int, *, weekday: int | None = None) -> datetime:
