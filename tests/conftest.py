@@ -7,12 +7,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from playwright.sync_api import expect
 
 from bot.ledger.transaction import Ledger
 from handoff import migrate
 from tests import parts
 from tests.connectors.openapi.recorder import every_body_is_valid, listening  # noqa: F401  # they work by themselves
 from tests.discreet import nothing_personal_is_logged  # noqa: F401
+
+expect.set_options(timeout=20_000)  # a page is looked at until it is so; how fast it is, is measured elsewhere
 
 
 @pytest.fixture(scope="session")

@@ -200,7 +200,12 @@ class House:
     # --- the machine
 
     def pid_of(self, name: str) -> int:
-        """The process of that name, found by what it runs and whose child it is."""
+        """The process of that name, found by what it runs and whose child it is; its runner may just bring it back."""
+        found = eventually(lambda: self._pid_of(name), 30)
+        assert found, f"{name} does not run"
+        return int(found)
+
+    def _pid_of(self, name: str) -> int:
         marks = {
             "door": "whatsapp receive", "rasa": "-m rasa run", "actions": "-m rasa_sdk", "desk": "-m gunicorn",
             "sender": "whatsapp send", "watch": "handoff watch", "simulator": "whatsapp simulate",
@@ -211,7 +216,7 @@ class House:
             command = Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode()
             if marks[name] in command:
                 return pid
-        raise AssertionError(f"{name} does not run")
+        return 0
 
     def kill(self, name: str) -> int:
         """kill -9; return the pid that was."""
@@ -221,10 +226,10 @@ class House:
 
 
 def _ask(answers: list[requests.Response], method: str, url: str, **more: Any) -> bool:
-    """Call once; say whether anybody answered: nobody does in the second after a kill. A refusal is an answer."""
+    """Call once; say whether anybody answered: nobody does in the seconds after a kill. A refusal is an answer."""
     try:
         answers.append(requests.request(method, url, timeout=15, **more))
-    except requests.ConnectionError:
+    except (requests.ConnectionError, requests.Timeout):
         return False
     return True
 
