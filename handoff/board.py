@@ -69,12 +69,12 @@ def read(tx: Transaction, now: datetime, staff_: Staff | None = None, *, held: b
 
 def staff(tx: Transaction, now: datetime) -> Staff:
     """Return who sees to contacts."""
-    people, standing, names = members.every(tx, now), teams.every(tx), teams.names(tx)
+    people, standing, paces = members.every(tx, now), teams.every(tx), teams.paces(tx)
     return Staff(
         members=tuple(people),
         teams=tuple(standing),
-        paces={one: (teams.team(tx, one).hours, teams.standards(tx, one)) for one in names},
-        nobodys=members.without(people, names),
+        paces=paces,
+        nobodys=members.without(people, paces),
         tags=tuple(tags.in_use(tx)),
     )
 

@@ -43,22 +43,25 @@ def postgres_template(postgres: parts.Postgres) -> Iterator[str]:
     postgres.drop(name)
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
-def database_url(
-    request: pytest.FixtureRequest, tmp_path: Path, sqlite_template: Path, postgres: parts.Postgres
-) -> Iterator[str]:
-    """The URL of a fresh, migrated database; the test runs once on each engine."""
-    if request.param == "sqlite":
-        path = tmp_path / "ledger.db"
-        path.write_bytes(sqlite_template.read_bytes())
-        yield f"sqlite:///{path}"
-        return
+@pytest.fixture
+def postgres_url(request: pytest.FixtureRequest, postgres: parts.Postgres) -> Iterator[str]:
+    """The URL of a fresh, migrated database on PostgreSQL."""
     if postgres.url is None:
         parts.skip(postgres.why_not)
     template = request.getfixturevalue("postgres_template")
     name = f"baton_test_{secrets.token_hex(6)}"
     yield postgres.make(name, template)
     postgres.drop(name)
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database_url(request: pytest.FixtureRequest, tmp_path: Path, sqlite_template: Path) -> str:
+    """The URL of a fresh, migrated database; the test runs once on each engine."""
+    if request.param == "postgresql":
+        return str(request.getfixturevalue("postgres_url"))
+    path = tmp_path / "ledger.db"
+    path.write_bytes(sqlite_template.read_bytes())
+    return f"sqlite:///{path}"
 
 
 @pytest.fixture

@@ -191,7 +191,17 @@ def standards(tx: Transaction, team_id: int) -> Standards:
     row = tx.execute(sa.select(teams.c.next_min, teams.c.close_min).where(teams.c.id == team_id)).first()
     if row is None:
         raise UnknownTeam(f"({team_id})")
+    return _standards(row)
+
+
+def _standards(row: Any) -> Standards:
     return Standards(timedelta(minutes=row.next_min), timedelta(minutes=row.close_min))
+
+
+def paces(tx: Transaction) -> dict[int, tuple[Hours, Standards]]:
+    """Return when each team is there and how soon it wants to answer, of all teams, those that are retired, too."""
+    rows = tx.execute(sa.select(teams))
+    return {row.id: (_read(row.zone, row.hours, row.exceptions), _standards(row)) for row in rows}
 
 
 def keep_standards(tx: Transaction, team_id: int, *, next_min: int, close_min: int) -> Standards:
