@@ -108,7 +108,9 @@ class Postgres:
                 check=False,
                 stdout=subprocess.DEVNULL,
             )
+            crashed = [line for line in (data.parent / "log").read_text().splitlines() if "terminated by" in line]
             shutil.rmtree(data.parent, ignore_errors=True)
+            assert not crashed, f"PostgreSQL itself went down: {crashed}"
 
     def make(self, name: str, template: str = "template0") -> str:
         """Make a database, empty or a copy, and return its URL."""
