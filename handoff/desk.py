@@ -223,8 +223,9 @@ def page(key: str | None, **found: Any) -> str:
 
 
 def _conversation(key: str) -> str:
+    staff = boards().staff()
     with parts().ledger.reading() as tx:
-        opened = opening.read(tx, viewer(), key, part(opens=True), boards().staff())
+        opened = opening.read(tx, viewer(), key, part(opens=True), staff)
     return render_template("_conversation.html", opened=opened, lookers=lookers(opened.key))
 
 

@@ -26,7 +26,7 @@ LIMIT, LIMIT_MAX = 30, 100
 def page() -> str:
     """Show what was found, in the place of the lists; the rest of it, when htmx asks for that."""
     looks, asked = desk.viewer(), _asked()
-    with parts().ledger.reading(whole=True) as tx:
+    with parts().ledger.reading() as tx:
         shown = found.read(tx, looks, asked)
         agents = found.agents_to_choose(tx)
     around = {"found": shown, "agents": agents, "viewer": looks, "authors": AUTHORS, "further": _further(shown)}
@@ -72,7 +72,7 @@ def _further(shown: Found) -> str:
 def search() -> Response:
     """Find what was said, the newest first: `q`, perhaps `in`, `author`, `agent`, `after`, `before`, `list`."""
     asked, limit = _asked_by_program(), _limit()
-    with parts().ledger.reading(whole=True) as tx:
+    with parts().ledger.reading() as tx:
         shown = found.read(tx, Viewer(guard.who(), parts().now(), timezone.utc), asked, limit=limit)
     return jsonify(
         {

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import sqlite3
 import time
 from collections.abc import Iterator
@@ -12,7 +11,7 @@ from typing import Any, TypeAlias
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Engine
-from sqlalchemy.exc import DBAPIError, InvalidatePoolError, OperationalError, SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, OperationalError, SQLAlchemyError
 
 from bot.ledger.folding import folded
 
@@ -25,7 +24,6 @@ POSTGRES_LIMITS = "-c lock_timeout=10s -c statement_timeout=30s -c idle_in_trans
 BUSY_TIMEOUT_MS = 15_000  # SQLite has one writer; the others wait this long for their turn …
 LOOK_AGAIN_S = 0.003  # … and look so often whether it has come; who is in a hurry looks
 HURRIED_S = 0.0003  # more often than the others, and so comes before them
-TRUSTED_S = 1.0  # who spoke to PostgreSQL a moment ago does not first ask whether it is there
 
 
 class Ledger:
@@ -41,15 +39,9 @@ class Ledger:
         return bool(self.engine.dialect.name == "sqlite")
 
     @contextmanager
-    def reading(self, *, whole: bool = False) -> Iterator[Transaction]:
-        """Look without touching.
-
-        On SQLite all of it sees one moment. On PostgreSQL each statement sees its own, in a transaction or not; so
-        there is none, which saves two of some twenty waits a page, unless the whole is asked for: to set something
-        for all of it.
-        """
-        how = {} if whole or self.is_sqlite else {"isolation_level": "AUTOCOMMIT"}
-        with _without_words(), self.engine.connect() as connection, connection.execution_options(**how).begin():
+    def reading(self) -> Iterator[Transaction]:
+        """Look without touching."""
+        with _without_words(), self.engine.connect() as connection, connection.begin():
             yield connection
 
     @contextmanager
@@ -172,27 +164,15 @@ def _begin_immediately(connection: Any, look_again_s: float) -> None:
 
 
 def _postgresql(url: str) -> Engine:
-    engine = sa.create_engine(
+    return sa.create_engine(
         url,
         future=True,
         hide_parameters=True,
+        pool_pre_ping=True,
         executemany_mode="values_plus_batch",  # many rows, few round trips, for updates too
-        # All of them are kept, the one used last goes first: to connect takes longer than most of what we ask.
+        # All of them are kept, and who was used last goes first: to connect takes longer than most of what we ask.
         pool_size=30,
         max_overflow=0,
         pool_use_lifo=True,
         connect_args={"connect_timeout": 5, "tcp_user_timeout": 15_000, "options": POSTGRES_LIMITS},
     )
-
-    @sa.event.listens_for(engine, "checkin")  # type: ignore[untyped-decorator]
-    def on_checkin(_connection: Any, record: Any) -> None:
-        record.info["rests_since"] = time.monotonic()
-
-    @sa.event.listens_for(engine, "checkout")  # type: ignore[untyped-decorator]
-    def on_checkout(connection: Any, record: Any, _proxy: Any) -> None:
-        # A server that was started anew has forgotten us: we ask before we rely on it, though not again at once.
-        rested = time.monotonic() - record.info.get("rests_since", math.inf)
-        if rested > TRUSTED_S and not engine.dialect.do_ping(connection):
-            raise InvalidatePoolError  # the pool makes a new one
-
-    return engine

@@ -94,7 +94,7 @@ def explained(ledger: Ledger, seeded: Seeded) -> Iterator[str]:
     }
     for name, look in looks.items():
         yield f"\n===== {name}"
-        with ledger.reading(whole=True) as tx, _explaining(ledger) as told:
+        with ledger.reading() as tx, _explaining(ledger) as told:
             look(tx)
         yield from told
 
