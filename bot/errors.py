@@ -107,5 +107,9 @@ class UnknownHandoff(BotError):
     """There is no such handoff, or it was not you who brought it."""
 
 
+class KeyUsed(BotError):
+    """This Idempotency-Key, or id, was used for another text."""
+
+
 class Closed(BotError):
     """This handoff is closed: the bot that brought it has the conversation again."""

@@ -11,6 +11,7 @@ from typing import Any
 from flask import Flask, Response, request
 from sqlalchemy.exc import SQLAlchemyError
 from werkzeug.exceptions import HTTPException
+from werkzeug.routing import IntegerConverter, Map
 
 from bot import clock
 from bot.clock import Clock
@@ -89,12 +90,20 @@ SECURITY = {
 ONLY_TLS = "max-age=31536000"  # said over TLS alone: who has once come safely never comes otherwise
 
 
+class Number(IntegerConverter):
+    """A number in an address: there is nothing behind one that no database can count to."""
+
+    def __init__(self, url_map: Map, *, max: int = 2**63 - 1, **rest: Any) -> None:  # as Werkzeug calls it
+        super().__init__(url_map, max=max, **rest)
+
+
 def create_app(settings: Settings | None = None, *, now: Clock = clock.now) -> Flask:
     """Put the desk together: one ledger, one catalogue, one feed, and the blueprints."""
     settings = settings or Settings.from_env()
     ledger = Ledger(settings.database_url)
     tail = Feed(ledger)
     app = Flask("handoff")
+    app.url_map.converters["int"] = Number
     app.config["MAX_CONTENT_LENGTH"] = BODY_MAX
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
     app.jinja_env.globals.update(words=words, office=office, drawn=drawn.drawn)

@@ -15,7 +15,7 @@ from typing import Any, cast
 import sqlalchemy as sa
 
 from bot.conversation import window_is_open
-from bot.errors import Blocked, BotError, NotAllowed, TooLong, WindowClosed
+from bot.errors import Blocked, BotError, KeyUsed, NotAllowed, TooLong, WindowClosed
 from bot.hours import Hours
 from bot.ledger import changes, errands, handoffs, inbox, outbox, snoozes, teams, transcript, uploads, waits
 from bot.ledger.promises import Tell
@@ -37,10 +37,6 @@ from handoff.tables import notes
 log = logging.getLogger(__name__)
 
 NOTE_MAX = 4096
-
-
-class KeyUsed(BotError):
-    """This Idempotency-Key was used for another text."""
 
 
 class UnknownMessage(BotError):

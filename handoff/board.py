@@ -28,7 +28,7 @@ from handoff.members import Member
 
 LISTED = 300
 HELD = LISTED + 100  # so that a list is full without what its reader holds
-REST = 10.0  # times the processor time of a reading the next one waits, that others get the processor, too …
+REST = 0.05  # for each open tab: times the processor time of a reading the next one waits, for others want it, too …
 REST_MAX_S = 0.5  # … but no longer
 PATIENCE_S = 0.005  # for each open tab: so old may be what is read of the staff …
 PATIENCE_MAX_S = 1.0  # … and no older
@@ -82,8 +82,9 @@ def staff(tx: Transaction, now: datetime) -> Staff:
 class Shared(Generic[Value]):
     """Something many want to know at once, found out once for all of them."""
 
-    def __init__(self, find_out: Callable[[], Value]) -> None:
+    def __init__(self, find_out: Callable[[], Value], tabs: Callable[[], int] = lambda: 0) -> None:
         self._find_out = find_out
+        self._tabs = tabs
         self._news = threading.Condition()
         self._began = 0  # readings
         self._known: tuple[int, float, Value] | None = None  # which reading, begun when, found out what
@@ -113,7 +114,8 @@ class Shared(Generic[Value]):
                 mine = self._began
             at, began = time.monotonic(), time.thread_time()
             value = self._find_out()
-            self._not_before = time.monotonic() + min(REST_MAX_S, REST * (time.thread_time() - began))
+            rest = self._tabs() * REST * (time.thread_time() - began)
+            self._not_before = time.monotonic() + min(REST_MAX_S, rest)
             with self._news:
                 self._known = mine, at, value
             return value
@@ -136,9 +138,9 @@ class Boards:
             with ledger.reading() as tx:
                 return staff(tx, now())
 
-        self._plain = Shared(lambda: board(held=False))
-        self._with_held = Shared(lambda: board(held=True))
-        self._staff = Shared(staff_)
+        self._plain = Shared(lambda: board(held=False), tabs)
+        self._with_held = Shared(lambda: board(held=True), tabs)
+        self._staff = Shared(staff_, tabs)
         self._tabs = tabs
 
     def get(self, *, held: bool = False) -> Board:

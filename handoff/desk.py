@@ -181,7 +181,7 @@ def transfer(key: str) -> AnyResponse:
 @guard.agents_only
 def reply(key: str) -> AnyResponse:
     """Queue an agent's words to the contact."""
-    to = request.form.get("to", type=int)
+    to = _number(request.form.get("to"))
     with parts().ledger.writing() as tx:
         assignments.reply(tx, key, guard.who(), _text(), client_key=_client_key(), to=to, now=parts().now())
     return done(key, "replied")

@@ -59,8 +59,10 @@ def assign(key: str) -> AnyResponse:
 @blueprint.post("/<key>/put_back")
 @guard.agents_only
 def put_back(key: str) -> AnyResponse:
-    """Put what somebody has back into the queue."""
+    """Put what somebody has back into the queue. Not if somebody else has it by now."""
+    guard.who().require(Deed.LEAD)
     with parts().ledger.writing() as tx:
+        _require_seen(handoffs.locked(tx, key), request.form.get("of", ""))
         assignments.put_back(tx, key, guard.who(), parts().now(), tell=parts().requeued())
     return _done("Put back into the queue.")
 

@@ -152,7 +152,7 @@ def _cards(read: _Read, people: list[Person]) -> list[Card]:
     longest = max((now - one.asked_at for one in read.queue if one.asked_at is not None), default=None)
     broken, soon = states.count(BROKEN), states.count(ABOUT_TO_BREAK)
     here = [one for one in people if one.state == AVAILABLE]
-    answers = sum(one.unanswered for one in people)
+    answers = sum(one.id in read.unanswered for one in read.held)
     return [
         Card("Waiting", str(len(read.queue)), f"longest {words.span(longest)}" if longest else "nobody"),
         Card(

@@ -19,6 +19,7 @@ from bot.errors import (
     Blocked,
     BotError,
     Closed,
+    KeyUsed,
     NotAllowed,
     NotYours,
     Overtaken,
@@ -33,7 +34,7 @@ from bot.errors import (
 from handoff import guard
 from handoff.addresses import BadUrl
 from handoff.agents import AccountExists, LastAdmin, NotYourself, UnknownAccount
-from handoff.assignments import KeyUsed, NotWanted, UnknownDelivery, UnknownMessage, UnknownTemplate
+from handoff.assignments import NotWanted, UnknownDelivery, UnknownMessage, UnknownTemplate
 from handoff.attaching import BadFile
 from handoff.entry import SetUpAlready
 from handoff.filling import BadTemplate

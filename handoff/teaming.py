@@ -222,7 +222,7 @@ def seat(account_id: int) -> AnyResponse:
     """Keep in which teams somebody works, what they know, and how many they may hold at once."""
     guard.who().require(Deed.ARRANGE)
     asked = request.form
-    chosen = {int(one) for one in asked.getlist("team") if one.isdigit() and len(one) <= NUMBER_MAX}
+    chosen = {int(one) for one in asked.getlist("team") if one.isascii() and one.isdigit() and len(one) <= NUMBER_MAX}
     try:
         with parts().ledger.writing() as tx:
             who = _member(tx, account_id)
@@ -251,7 +251,7 @@ def add_rule() -> AnyResponse:
         with parts().ledger.writing() as tx:
             rule_id = needs.add(
                 tx, of=of, value=asked.get("value", ""), skill=asked.get("skill", ""),
-                team_id=int(to) if to.isdigit() and len(to) <= NUMBER_MAX else None,
+                team_id=int(to) if to.isascii() and to.isdigit() and len(to) <= NUMBER_MAX else None,
             )  # fmt: skip
             _write_down(tx, f"rule {rule_id}", "added")
     except (BadNeed, UnknownTeam) as error:

@@ -18,7 +18,7 @@ import sqlalchemy as sa
 
 from bot import messages as says
 from bot.conversation import CHANNEL, NEVER
-from bot.errors import Closed, UnknownHandoff
+from bot.errors import Closed, KeyUsed, UnknownHandoff
 from bot.hours import Hours
 from bot.ledger import changes, contacts, handoffs, hooks, outbox, promises, teams
 from bot.ledger.hooks import Answered, Call
@@ -127,6 +127,8 @@ def hear(tx: Transaction, handoff_id: int, line: Line, now: datetime) -> int:
     row = outbox.lock_conversation(tx, visit.conversation_id)
     known = _known(tx, row.id, _own_key(line, 0))
     if known is not None:
+        if tx.execute(sa.select(messages.c.text).where(messages.c.id == known)).scalar_one() != line.text:
+            raise KeyUsed("(this id came before; nothing was kept this time; use a new one)")
         return known
     if _row_of(tx, handoff_id).closed_at is not None:
         raise Closed
@@ -144,8 +146,9 @@ def cancel(tx: Transaction, handoff_id: int, now: datetime) -> None:
 def _keep(tx: Transaction, row: Any, lines: Sequence[Line], now: datetime) -> list[int]:
     """Write down what was said, in its order, without what we have already."""
     ids, new = [], False
+    before = _visits_before(tx, row.id)
     for n, line in enumerate(lines):
-        own_key = _own_key(line, n)
+        own_key = _own_key(line, n, before)
         known = _known(tx, row.id, own_key)
         if known is None:
             known = _insert(tx, row.id, line, own_key, now)
@@ -183,9 +186,16 @@ def _known(tx: Transaction, conversation_id: int, own_key: str) -> int | None:
     return found
 
 
-def _own_key(line: Line, n: int) -> str:
-    """Name a line by the other bot's id of it; else by what was said when, or at which place."""
-    told = line.id or f"{line.author.value} {line.at.isoformat() if line.at else n} {line.text}"
+def _visits_before(tx: Transaction, conversation_id: int) -> int:
+    """Return how often this guest was here and went: at the same place of another visit something else is said."""
+    gone = (handoffs_table.c.conversation_id == conversation_id) & handoffs_table.c.closed_at.is_not(None)
+    return int(tx.execute(sa.select(sa.func.count()).select_from(handoffs_table).where(gone)).scalar_one())
+
+
+def _own_key(line: Line, n: int, visits_before: int = 0) -> str:
+    """Name a line by the other bot's id of it; else by what was said when, or at which place of which visit."""
+    place = line.at.isoformat() if line.at else f"{visits_before}.{n}" if visits_before else n
+    told = line.id or f"{line.author.value} {place} {line.text}"
     return f"guest:{hashlib.sha256(told.encode()).hexdigest()}"
 
 

@@ -170,9 +170,9 @@ def _postgresql(url: str) -> Engine:
         hide_parameters=True,
         pool_pre_ping=True,
         executemany_mode="values_plus_batch",  # many rows, few round trips, for updates too
-        # All of them are kept, and who was used last goes first: to connect takes longer than most of what we ask.
-        pool_size=30,
-        max_overflow=0,
+        # Many are kept, and who was used last goes first: to connect takes longer than most of what we ask.
+        pool_size=16,
+        max_overflow=14,
         pool_use_lifo=True,
         connect_args={"connect_timeout": 5, "tcp_user_timeout": 15_000, "options": POSTGRES_LIMITS},
     )

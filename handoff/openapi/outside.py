@@ -53,7 +53,7 @@ HANDOFFS = [
         {201: ref("Written")}, keyed=True,
         body=given({"text": SPOKEN}, {"id": OWN_ID | {"description": "yours; the same again is the same message"},
                                       "at": MOMENT}),
-        errors=(*MINE, "too_long", "closed"),
+        errors=(*MINE, "too_long", "closed", "key_used"),
         says="It needs an id, or an Idempotency-Key. 409 closed: the conversation is yours again, answer it yourself.",
     ),
     Operation("post", "/handoffs/{id}/cancel", "The contact would rather go on with you", "Handoffs", Scope.HANDOFFS,

@@ -6,15 +6,18 @@ import threading
 from collections.abc import Callable
 
 import pytest
+from flask import Flask
 
 from bot.ledger.transaction import Ledger
-from bot.vocabulary import Change, Holder
+from bot.vocabulary import Change, Holder, Role
+from handoff import guard
 from handoff.board import Boards, Shared
 from handoff.feed import Feed
 from handoff.gate import Gate
 from handoff.interest import Interest, News
 from tests.factories import NOW
 from tests.handoff import seeding
+from tests.handoff.conftest import signed_in
 from tests.parts import eventually
 
 
@@ -86,6 +89,22 @@ def test_of_many_tabs_the_staff_is_read_once_a_second() -> None:
     shared = Shared(lambda: readings.append(1) or len(readings))
     assert [shared.get(patience_s=1.0) for _ in range(5)] == [1] * 5
     assert shared.get() == 2, "who has no patience never sees it old"
+
+
+def test_more_may_open_a_conversation_at_once_than_there_are_connections(app: Flask, ledger: Ledger) -> None:
+    _, password = seeding.an_account_with_password(ledger, "ann@fernhill.example", Role.AGENT, "Ann Lee")
+    cookie = signed_in(app, "ann@fernhill.example", password).get_cookie(guard.COOKIE)
+    assert cookie is not None
+    key, answers = seeding.a_handoff(ledger, NOW).key, []
+
+    def open_() -> None:
+        client = app.test_client()
+        client.set_cookie(guard.COOKIE, cookie.value)
+        answers.append(client.get(f"/conversations/{key}", headers={"HX-Request": "true"}).status_code)
+
+    for thread in at_once(*[open_] * 60):
+        thread.join(30)
+    assert answers == [200] * 60
 
 
 def test_who_is_urgent_goes_first_and_nobody_waits_for_ever() -> None:

@@ -87,7 +87,10 @@ def test_who_leads_assigns_takes_over_and_puts_back(
     assert holder_of(ledger, key) == (Holder.AGENT, "Ann Lee")
     sue.post(f"/floor/{key}/assign", data={"to": ben.email, "of": str(ann.id)})
     assert holder_of(ledger, key) == (Holder.AGENT, "Ben Okoro")
-    assert "Put back into the queue." in sue.post(f"/floor/{key}/put_back", headers=FRAGMENT).text
+    assert (
+        "Put back into the queue."
+        in sue.post(f"/floor/{key}/put_back", data={"of": str(ben.id)}, headers=FRAGMENT).text
+    )
     assert holder_of(ledger, key) == (Holder.QUEUE, "")
     assert sue.post(f"/floor/{key}/put_back").status_code == 303, "twice is as good as once"
     taken = sue.post(f"/floor/{key}/assign", data={"of": "queue"})
@@ -100,8 +103,13 @@ def test_what_a_colleague_took_meanwhile_is_not_taken_from_them_unseen(
 ) -> None:
     story = seeding.a_handoff(ledger, NOW)
     story.taken_by(ann)
-    for data in ({"of": "queue"}, {"of": str(ben.id), "to": ben.email}, {"to": ben.email}):
-        answer = sue.post(f"/floor/{story.key}/assign", data=data, headers=FRAGMENT)
+    for verb, data in (
+        ("assign", {"of": "queue"}),
+        ("assign", {"of": str(ben.id), "to": ben.email}),
+        ("assign", {"to": ben.email}),
+        ("put_back", {"of": str(ben.id)}),
+    ):
+        answer = sue.post(f"/floor/{story.key}/{verb}", data=data, headers=FRAGMENT)
         assert answer.status_code == 409 and "Ann Lee took it first." in answer.text
         assert answer.headers["HX-Retarget"] == "#toasts"
     assert holder_of(ledger, story.key) == (Holder.AGENT, "Ann Lee")

@@ -106,6 +106,34 @@ def test_the_same_again_is_once_and_a_later_one_is_new(bot: Api, ann: Api) -> No
     assert anew.json["id"] != first.json["id"] and anew.json["conversation"] == key
 
 
+def test_what_is_said_on_a_later_visit_is_kept_though_the_words_are_the_same(bot: Api, ann: Api) -> None:
+    plain = MIA | {"transcript": [{"author": one["author"], "text": one["text"]} for one in MIA["transcript"]]}  # type: ignore[attr-defined]
+    told = bot.post("/handoffs", plain).json
+    assert bot.post("/handoffs", plain).json["id"] == told["id"]
+    assert len(ann.get(f"/conversations/{told['conversation']}/messages").json) == 2
+    ann.post(f"/conversations/{told['conversation']}/take")
+    ann.post(f"/conversations/{told['conversation']}/give_back")
+    before = len(ann.get(f"/conversations/{told['conversation']}/messages").json)
+    for _ in range(2):
+        again = bot.post("/handoffs", plain).json
+        said = ann.get(f"/conversations/{told['conversation']}/messages").json
+        assert again["id"] != told["id"] and len(said) == before + 2
+        assert [one["text"] for one in said[-2:]] == ["My lamp came broken", "Sorry, I didn't get that."]
+
+
+def test_an_id_that_comes_again_with_other_words_is_refused_and_so_nothing_is_lost_unseen(bot: Api, ann: Api) -> None:
+    told = brought(bot)
+    path = f"/handoffs/{told['id']}/messages"
+    assert bot.post(path, {"id": "m1", "text": "the green one"}).status_code == 201
+    assert bot.post(path, {"id": "m1", "text": "the green one"}).status_code == 201
+    refused = bot.post(path, {"id": "m1", "text": "no, the blue one"})
+    assert (refused.status_code, refused.json["error"]) == (422, "key_used")
+    assert bot.post(path, {"text": "hello?"}, key="k1").status_code == 201
+    assert bot.post(path, {"text": "anybody?"}, key="k1").status_code == 422
+    said = [one["text"] for one in ann.get(f"/conversations/{told['conversation']}/messages").json]
+    assert said[-2:] == ["the green one", "hello?"]
+
+
 def test_twenty_at_once_make_one_guest(app: Flask, ledger: Ledger, bot: Api) -> None:
     def bring(_: int) -> str:
         return str(app.test_client().post("/api/v1/handoffs", headers=bot.headers(), json=MIA).json["id"])

@@ -220,6 +220,32 @@ def test_nobody_gets_further_than_their_mark(world: World) -> None:
             assert told["newcomer"] == "password", row
 
 
+@pytest.mark.parametrize("number", ["9" * 30, str(2**63), "²", "٣", "-1", "1.5", "1e3", "%00"])
+def test_no_number_is_too_strange(world: World, number: str) -> None:
+    client = world.app.test_client()
+    client.environ_base["HTTP_SEC_FETCH_SITE"] = "same-origin"
+    client.set_cookie(guard.COOKIE, world.people["admin"].cookie)
+    for rule in world.app.url_map.iter_rules():
+        path = re.sub(r"<int[^>]*>", number, rule.rule)
+        if path == rule.rule or "<" in path.replace("<key>", ""):
+            continue
+        for method in (rule.methods or set()) & {"GET", "POST"}:
+            answer = client.open(path.replace("<key>", world.waiting), method=method)
+            assert answer.status_code < 500, (method, path)
+    for path, form in {
+        "/teams/people/1": {"team": number, "capacity": number},
+        "/teams/needs": {"of": "word", "value": "lamp", "team": number},
+        f"/conversations/{world.waiting}/reply": {"text": "hello", "to": number},
+        f"/conversations/{world.waiting}/transfer": {"to": f"team:{number}"},
+        f"/conversations/{world.waiting}/snooze": {"until": "at", "at": number},
+    }.items():
+        assert client.post(path, data=form).status_code < 500, (path, form)
+    for name in ("before", "since", "at", "new_after", "team", "limit"):
+        for path in ("/audit", "/list", "/floor", "/reports", f"/conversations/{world.waiting}/live"):
+            assert client.get(path, query_string={name: number}).status_code < 500, (path, name)
+    world.again()
+
+
 def test_the_wrong_role_is_refused_in_plain_words(world: World) -> None:
     client = world.app.test_client()
     client.set_cookie(guard.COOKIE, world.people["agent"].cookie)

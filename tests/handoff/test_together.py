@@ -86,8 +86,10 @@ def test_who_is_put_back_by_who_leads_is_told_what_is_promised_anew(app: Flask, 
     ann.post(f"/conversations/{key}/take")
     _, password = seeding.an_account_with_password(ledger, "sue@fernhill.example", Role.SUPERVISOR, "Sue")
     sue = signed_in(app, "sue@fernhill.example", password)
-    sue.post(f"/floor/{key}/put_back")
-    sue.post(f"/floor/{key}/put_back")
+    with ledger.reading() as tx:
+        of = {"of": transcript.conversation(tx, key).agent_id}
+    for _ in range(2):
+        sue.post(f"/floor/{key}/put_back", data=of)
     said = ann.get(f"/conversations/{key}/messages").json
     assert sum("passing you on" in one["text"] for one in said if one["author"] == Author.DESK.value) == 1
 
