@@ -26,7 +26,7 @@ from bot.vocabulary import Holder
 from handoff import members, tags
 from handoff.members import Member
 
-LISTED = 300
+LISTED = 200
 HELD = LISTED + 100  # so that a list is full without what its reader holds
 REST = 0.05  # for each open tab: times the processor time of a reading the next one waits, for others want it, too …
 REST_MAX_S = 0.5  # … but no longer

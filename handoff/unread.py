@@ -70,16 +70,19 @@ def counts(tx: Transaction, account_id: int, ids: Collection[int]) -> dict[int, 
         return {}
     mark = sa.and_(read_marks.c.conversation_id == conversations.c.id, read_marks.c.account_id == account_id)
     open_ = sa.and_(handoffs.c.conversation_id == conversations.c.id, handoffs.c.closed_at.is_(None))
-    unseen = sa.and_(read_marks.c.message_id.is_(None), _concerns(account_id), messages.c.at >= handoffs.c.asked_at)
+    newer = sa.or_(
+        messages.c.id > read_marks.c.message_id,
+        sa.and_(read_marks.c.message_id.is_(None), messages.c.at >= handoffs.c.asked_at),
+    )
+    # Counted for each on its own: joined, PostgreSQL would rather read every message there is.
+    count = sa.select(sa.func.count()).where(messages.c.conversation_id == conversations.c.id, HEARD, newer)
     rows = tx.execute(
-        sa.select(conversations.c.id, sa.func.count(messages.c.id))
+        sa.select(conversations.c.id, count.correlate(conversations, read_marks, handoffs).scalar_subquery())
         .outerjoin(read_marks, mark)
         .outerjoin(handoffs, open_)
-        .join(messages, messages.c.conversation_id == conversations.c.id)
-        .where(conversations.c.id.in_(ids), HEARD, sa.or_(messages.c.id > read_marks.c.message_id, unseen))
-        .group_by(conversations.c.id)
+        .where(conversations.c.id.in_(ids), sa.or_(read_marks.c.message_id.is_not(None), _concerns(account_id)))
     )
-    return {row[0]: row[1] for row in rows}
+    return {row[0]: row[1] for row in rows if row[1]}
 
 
 def is_unread(account_id: int) -> Any:
