@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import time
 from dataclasses import replace
 from typing import Any
 
@@ -12,7 +13,7 @@ from werkzeug.wrappers import Response as AnyResponse
 
 from bot.ledger import teams, transcript
 from bot.ledger.transaction import Transaction
-from handoff import agents, assignments, endings, guard, members, pages, snoozing, words
+from handoff import agents, assignments, endings, feed, guard, members, pages, snoozing, words
 from handoff import opened as opening
 from handoff.board import Board, boards
 from handoff.filters import Filters
@@ -55,7 +56,7 @@ def conversation(key: str) -> AnyResponse:
 @guard.runs_by_itself
 def rows() -> str:
     """Show the chosen list and the counts of all."""
-    board = _board()
+    began, board = time.thread_time(), _board()
     with GATE.passed(urgent=False), parts().ledger.reading() as tx:
         looks = viewer()
         found = pages.rows(tx, looks, _chosen(tx, looks), board)
@@ -64,6 +65,7 @@ def rows() -> str:
     if not seen:
         with parts().ledger.writing(lightly=True) as tx:
             members.see(tx, guard.who().id, parts().now())
+    feed.feed().list_took(time.thread_time() - began)
     return drawn
 
 

@@ -28,7 +28,9 @@ SKIPPED_KEPT_S = 60.0
 SKIPPED_MAX = 5_000
 MAILBOX_MAX = 300  # conversations; beyond it a browser is told to look at everything
 BATCH = 1000
-LISTS_PER_S = 25  # tabs that are told of their lists: what is said comes first
+LISTS_SHARE = 0.2  # of a processor that lists may take: what is said comes first
+LISTS_PER_S = 40  # tabs that are told of their lists, at most
+LEARNS = 0.1  # how much the newest list counts in what a list takes
 
 
 @dataclass(frozen=True)
@@ -159,6 +161,7 @@ class Feed:
         self._boxes: set[Mailbox] = set()
         self._lock = threading.Lock()
         self._turns, self._next_turn = threading.Lock(), 0.0
+        self._list_takes_s = 0.0  # of a processor, by and large
         self._looked_at = time.monotonic()
         self.stopping = threading.Event()
 
@@ -186,8 +189,14 @@ class Feed:
     def _turn(self) -> float:
         """Return when the next tab may be told of its lists: at once, unless many are."""
         with self._turns:
-            self._next_turn = max(time.monotonic(), self._next_turn) + 1 / LISTS_PER_S
-            return self._next_turn - 1 / LISTS_PER_S
+            mine = max(time.monotonic(), self._next_turn)
+            self._next_turn = mine + max(1 / LISTS_PER_S, self._list_takes_s / LISTS_SHARE)
+            return mine
+
+    def list_took(self, seconds: float) -> None:
+        """Learn what a list takes of a processor: on a slow machine fewer tabs are told at once."""
+        with self._turns:
+            self._list_takes_s += LEARNS * (seconds - self._list_takes_s)
 
     def unsubscribe(self, box: Mailbox) -> None:
         """Forget a mailbox."""

@@ -12,7 +12,7 @@ from bot.ledger.transaction import Ledger
 from bot.vocabulary import Change, Holder, Role
 from handoff import guard
 from handoff.board import Boards, Shared
-from handoff.feed import Feed
+from handoff.feed import LISTS_PER_S, LISTS_SHARE, Feed
 from handoff.gate import Gate
 from handoff.interest import Interest, News
 from tests.factories import NOW
@@ -150,3 +150,13 @@ def test_many_tabs_are_told_of_their_lists_one_after_the_other(ledger: Ledger) -
     assert 1 <= sum(bool(signals.lists) for signals in told) < 25
     signals = boxes[-1].take(10)
     assert signals is not None and signals.lists, "and of the lists in the end"
+
+
+def test_where_a_list_takes_long_fewer_tabs_are_told_at_once(ledger: Ledger) -> None:
+    feed = Feed(ledger)
+    fast = [feed._turn() for _ in range(5)]
+    assert fast[4] - fast[0] == pytest.approx(4 / LISTS_PER_S, abs=0.01)
+    for _ in range(100):
+        feed.list_took(0.1)
+    slow = [feed._turn() for _ in range(5)]
+    assert slow[4] - slow[0] == pytest.approx(4 * 0.1 / LISTS_SHARE, rel=0.05), "a fifth of a processor, whatever it is"
