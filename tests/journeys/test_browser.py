@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, TimeoutError, expect, sync_playwright
 
 from tests import parts
 from tests.journeys.house import House
@@ -49,9 +50,14 @@ def sign_in(browser: Browser, house: House, email: str) -> Page:
 
 
 def writes(page: Page, words: str) -> None:
-    """The contact types on the phone."""
-    page.get_by_role("textbox", name="Message").fill(words)
-    page.keyboard.press("Enter")
+    """The contact types on the phone; once more if the page was drawn anew under their thumb, as anybody would."""
+    for _ in range(3):
+        page.get_by_role("textbox", name="Message").fill(words)
+        page.keyboard.press("Enter")
+        with suppress(TimeoutError):
+            page.get_by_text(words).last.wait_for(timeout=8000)
+            return
+    raise AssertionError(f"{words!r} can't be sent")
 
 
 def sees(page: Page, pattern: str) -> None:
